@@ -1,0 +1,148 @@
+"""The root command: global options, lazily imported subcommands, errors turned into sentences."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from stellarstream_core import __version__
+from stellarstream_core.cli.logs import LEVELS, configure_logging
+from stellarstream_core.errors import ExitCode, StellarStreamError
+from stellarstream_core.runtime import Runtime
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "sync": ("stellarstream_core.cli.sync:sync", "Fetch events of contracts into the database."),
+    "gaps": ("stellarstream_core.cli.gaps:gaps", "Show which ledgers are missing, and why."),
+    "status": ("stellarstream_core.cli.status:status", "Show how far the database is, and how far behind."),
+    "export": ("stellarstream_core.cli.export:export", "Write stored records as JSON lines or CSV."),
+    "migrate": ("stellarstream_core.cli.migrate:migrate", "Bring the database's schema up to date."),
+    "plugins": ("stellarstream_core.cli.plugins:plugins", "Show installed plugins, their hooks and faults."),
+    "doctor": ("stellarstream_core.cli.doctor:doctor", "Check settings, database and sources; say what to do."),
+    "config": ("stellarstream_core.cli.config:config", "Show or check the settings."),
+}
+"""The framework's own commands: where each is, and its line in the help."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when they are called, plugins' commands included."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every command's name; without plugins' where they cannot be read now."""
+        return [*COMMANDS, *sorted(set(self._plugin_targets(ctx)) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or None where there is none of that name."""
+        target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else self._plugin_targets(ctx, strict=True).get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their summaries, importing none of them."""
+        summaries = {name: summary for name, (_, summary) in COMMANDS.items()}
+        rows = [(name, summaries.get(name) or self._plugin_summaries(ctx)[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _plugin_targets(self, ctx: click.Context, *, strict: bool = False) -> dict[str, str]:
+        return {spec.name: spec.target for spec in self._specs(ctx, strict)}
+
+    def _plugin_summaries(self, ctx: click.Context) -> dict[str, str]:
+        return {spec.name: spec.summary for spec in self._specs(ctx, strict=False)}
+
+    def _specs(self, ctx: click.Context, strict: bool) -> list[Any]:
+        try:
+            return list(runtime_of(ctx).plugins.commands().values())
+        except StellarStreamError:
+            if strict:
+                raise
+            return []  # the help of the framework's own commands needs no readable settings
+
+
+def runtime_of(ctx: click.Context) -> Runtime:
+    """Return the runtime of this invocation, made from the global options on first use."""
+    root = ctx.find_root()
+    if not isinstance(root.obj, Runtime):
+        root.obj = Runtime(root.params.get("config"), built_in_only=bool(root.params.get("no_plugins")))
+    return root.obj
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="stellarstream")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    is_eager=True,
+    help="Settings file. Default: $STELLARSTREAM_CONFIG, else stellarstream.toml in this folder.",
+)
+@click.option("--no-plugins", is_flag=True, is_eager=True, help="Load only the plugins that are built in.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    envvar="STELLARSTREAM_LOG_LEVEL",
+    default="warning",
+    show_default=True,
+    help="What the log on stderr shows.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: str) -> None:
+    r"""Index Soroban contract events: each exactly once, with proof of which ledgers are covered.
+
+    \b
+    Try it without a network:    stellarstream demo
+    Index a contract's events:   stellarstream sync --contract C… --from -1000
+    Keep following the network:  stellarstream sync --contract C… --follow
+
+    Settings come from stellarstream.toml, then STELLARSTREAM_* variables, then flags.
+    Exit codes: 0 covered, 1 unexpected, 2 usage or settings, 3 not wholly covered, 4 conflict.
+    """
+    configure_logging(log_level)
+    runtime_of(ctx)
+
+
+def run() -> NoReturn:
+    """Run the command line; known errors become sentences on stderr and their exit code."""
+    try:
+        cli.main(prog_name="stellarstream", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code: int = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        code = 130
+    except StellarStreamError as error:
+        show_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # whoever read our output has gone; nothing more can be said there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    except Exception as error:
+        from loguru import logger  # noqa: PLC0415 - only needed here when something unforeseen happens
+
+        logger.opt(exception=error).debug("unexpected error")
+        click.echo(
+            f"Unexpected error: {type(error).__name__}: {error}\n"
+            "  This is a fault in stellarstream or a plugin. Run again with --log-level debug for the traceback.",
+            err=True,
+        )
+        code = ExitCode.UNEXPECTED
+    else:
+        code = ExitCode.OK
+    sys.exit(int(code))
+
+
+def show_error(error: StellarStreamError) -> None:
+    """Print what happened and what to do, without a traceback."""
+    click.echo(f"{error.title}: {error.message}", err=True)
+    if error.help:
+        click.echo(f"  {error.help}", err=True)

@@ -1,0 +1,131 @@
+"""``stellarstream doctor``: check everything a deployment needs, and say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import click
+
+from stellarstream_core import __version__
+from stellarstream_core.cli.options import database_option, json_option, runtime
+from stellarstream_core.cli.output import print_json
+from stellarstream_core.errors import ExitCode, StellarStreamError
+from stellarstream_core.hookspecs import Health
+from stellarstream_core.redact import redact_url
+from stellarstream_core.runtime import Runtime
+from stellarstream_core.sources import SourceSpec
+
+CHECK_TIMEOUT_SECONDS = 10.0
+
+
+@click.command()
+@database_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, database: str | None, as_json: bool) -> None:
+    """Check settings, plugins, database and sources. Exit code 0 where all is well, 2 otherwise."""
+    found = runtime(ctx, database_url=database)
+    results = asyncio.run(_examine(found))
+    well = all(health.ok for health in results.values())
+    if as_json:
+        print_json({"ok": well, "checks": {name: {"ok": h.ok, "detail": h.detail} for name, h in results.items()}})
+    else:
+        for name, health in results.items():
+            click.echo(f"{'ok   ' if health.ok else 'FAULT'}  {name}: {health.detail}")
+    if not well:
+        ctx.exit(ExitCode.USAGE)
+
+
+async def _examine(found: Runtime) -> dict[str, Health]:
+    checks: list[tuple[str, Callable[[], Awaitable[Health]]]] = [
+        ("version", _version),
+        ("settings", partial(_settings, found)),
+        ("plugins", partial(_plugins, found)),
+        ("database", partial(asyncio.to_thread, _database, found)),
+    ]
+    try:
+        specs = found.source_specs()
+    except StellarStreamError as error:
+        checks.append(("sources", partial(_fault, _sentence(error))))
+    else:
+        checks += [(f"source {spec.name}", partial(_source, found, spec)) for spec in specs]
+    checks += [(name, partial(check.run, found.settings)) for name, check in found.plugins.health_checks().items()]
+    return {name: await _guarded(run) for name, run in checks}
+
+
+async def _guarded(run: Callable[[], Awaitable[Health]]) -> Health:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            return await run()
+    except StellarStreamError as error:
+        return Health(False, _sentence(error))
+    except TimeoutError:
+        return Health(False, f"no answer within {CHECK_TIMEOUT_SECONDS:.0f} s")
+    except Exception as error:  # a plugin's check may raise anything
+        return Health(False, f"the check itself failed: {type(error).__name__}: {error}")
+
+
+def _sentence(error: StellarStreamError) -> str:
+    return f"{error.message} {error.help}".strip()
+
+
+async def _fault(text: str) -> Health:
+    return Health(False, text)
+
+
+async def _version() -> Health:
+    return Health(True, f"stellarstream {__version__} on Python {sys.version.split()[0]}")
+
+
+async def _settings(found: Runtime) -> Health:
+    settings = found.settings
+    scope = f"{len(settings.contracts)} contracts" if settings.contracts else "no contracts set: sync needs --contract"
+    return Health(True, f"network {settings.network}, {scope}")
+
+
+async def _plugins(found: Runtime) -> Health:
+    broken = [f"{plugin.name} ({plugin.error})" for plugin in found.plugins.broken]
+    if broken:
+        return Health(False, f"broken and skipped: {', '.join(broken)}")
+    active = [plugin.name for plugin in found.plugins.all if plugin.state == "active"]
+    return Health(True, f"{', '.join(active) or 'none'}")
+
+
+def _database(found: Runtime) -> Health:
+    storage = found.connect_storage()
+    try:
+        schema = storage.schema()
+        url = redact_url(found.settings.database_url)
+        if schema.unknown:
+            return Health(False, f"{url} was written by a newer stellarstream: upgrade this one.")
+        if schema.pending and schema.applied:
+            return Health(False, f"{url} needs {len(schema.pending)} migrations: run 'stellarstream migrate'.")
+        if schema.pending:
+            return Health(True, f"{url} is empty; the first sync prepares it")
+        stored = storage.network_passphrase()
+        if stored is not None and stored != found.settings.passphrase:
+            return Health(False, f"{url} belongs to the network {stored!r}: correct 'network' or 'database_url'.")
+        totals = storage.totals()
+        text = f"{url}, {totals.events:,} events"
+        return Health(totals.conflicts == 0, f"{text}, {totals.conflicts:,} conflicts" if totals.conflicts else text)
+    finally:
+        storage.close()
+
+
+async def _source(found: Runtime, spec: SourceSpec) -> Health:
+    source = await spec.open(found.settings)
+    try:
+        identity = await source.identity()
+        reach = await source.reach()
+    finally:
+        await source.close()
+    where = f"{', '.join(identity.endpoints)}, version {identity.version}"
+    if identity.passphrase != found.settings.passphrase:
+        return Health(
+            False, f"{where} is on another network ({identity.passphrase!r}): correct 'network' or its address."
+        )
+    detail = f"{where}, ledgers {reach.oldest:,} to {reach.latest:,}"
+    return Health(True, "; ".join([detail, *identity.warnings]))

@@ -1,0 +1,135 @@
+"""Every hook a plugin can implement. Hooks return typed results and are called per start or per batch.
+
+A plugin is a module named in the entry-point group ``stellarstream``; its functions are marked with
+``stellarstream_core.hookimpl``. Keep the module light: import heavy things inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pluggy import HookimplMarker, HookspecMarker
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from stellarstream_core.events import ContractEvent
+    from stellarstream_core.settings import Settings
+    from stellarstream_core.sources import SourceSpec
+    from stellarstream_core.storage import Commit, StorageSpec
+
+hookspec = HookspecMarker("stellarstream")
+hookimpl = HookimplMarker("stellarstream")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """A plugin's section in ``stellarstream.toml``: ``[plugins.NAME]``, checked by ``model``."""
+
+    name: str
+    model: type[BaseModel]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSet:
+    """A plugin's tables: a folder of numbered peewee migrations (``playhouse.migrations``).
+
+    ``name`` keeps the migrations of different plugins apart; the tables' names should begin with it.
+    """
+
+    name: str
+    migrations: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBatch:
+    """What sinks are told after a commit: its position and the events it stored, in id order."""
+
+    commit: Commit
+    events: Sequence[ContractEvent]
+
+
+class Sink(Protocol):
+    """Hears of committed batches. Raising is logged and counted; it never stops or undoes a sync."""
+
+    name: str
+
+    def publish(self, batch: CommittedBatch) -> None:
+        """Take one batch. Called in commit order from one thread; keep it short."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A subcommand of ``stellarstream``: ``target`` is ``module:attribute`` of a click command."""
+
+    name: str
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A check's answer: fine or not, and one sentence that says what to do if not."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A named check for ``stellarstream doctor``; it may take up to ten seconds."""
+
+    name: str
+    run: Callable[[Settings], Awaitable[Health]]
+
+
+@hookspec
+def register_settings() -> PluginSettings:
+    """Return the plugin's own settings section."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_sources() -> Sequence[SourceSpec]:
+    """Return the ledger sources the plugin offers."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_storages() -> Sequence[StorageSpec]:
+    """Return the storage backends the plugin offers, by URL scheme."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_models() -> ModelSet:
+    """Return the plugin's tables as a folder of migrations."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_sinks(settings: Settings) -> Sequence[Sink]:
+    """Return the sinks that are called after each commit."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_commands() -> Sequence[CommandSpec]:
+    """Return the click commands the plugin adds to ``stellarstream``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def health_checks() -> Sequence[HealthCheck]:
+    """Return named checks for ``stellarstream doctor``."""
+    raise AssertionError("a hook specification is never called")
+
+
+HOOK_NAMES: tuple[str, ...] = tuple(
+    name for name, value in list(globals().items()) if hasattr(value, "stellarstream_spec")
+)
+"""The names of all hooks, in the order of this page."""

@@ -1,0 +1,154 @@
+"""What a ledger source must offer, and what it hands over.
+
+A source yields windows: events together with the ledgers they complete. It never yields events
+without the range, and never a range that it did not finish; what it cannot serve it names as
+``Unserved``. Fetching concurrently is the source's own business: windows may come in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from stellarstream_core.events import ContractEvent
+from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.scope import Scope
+
+if TYPE_CHECKING:
+    from stellarstream_core.settings import Settings
+
+
+class Evidence(StrEnum):
+    """Why a ledger counts as covered."""
+
+    SCANNED = "scanned"
+    """The source said that it looked at every event of the ledger."""
+    PROVEN = "proven"
+    """Hashes were checked from the ledger header down to the events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Every event of ``scope`` in ``range``, in id order, and why one may believe so.
+
+    ``flavour`` says how the node that made the ledger's meta was run, where that can be told
+    (classic events on or off, backfilled); empty where it cannot.
+    """
+
+    range: LedgerRange
+    scope: Scope
+    events: Sequence[ContractEvent]
+    source: str
+    evidence: Evidence = Evidence.SCANNED
+    flavour: str = ""
+
+
+class Reason(StrEnum):
+    """Why a source did not serve a range. A gap carries it, so that a user knows what to do."""
+
+    OUT_OF_RETENTION = "out-of-retention"
+    BEYOND_TIP = "beyond-tip"
+    UNAVAILABLE = "unavailable"
+    MISBEHAVED = "misbehaved"
+    CONFLICT = "conflict"
+    INTERRUPTED = "interrupted"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Ledgers that a source gave up for ``scope``; another source may have them.
+
+    ``detail`` is one sentence for a person: which endpoint (scheme and host only) said what.
+    """
+
+    range: LedgerRange
+    scope: Scope
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The ledgers a source can serve now, with the tip's close time in Unix seconds (None: not told).
+
+    ``ledger_seconds`` is the mean time between ledgers where the source can tell it.
+    """
+
+    oldest: int
+    latest: int
+    latest_closed_at: int | None = None
+    ledger_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """What a source said of itself when it was opened; ``warnings`` are sentences for the log."""
+
+    passphrase: str
+    version: str
+    protocol: int | None
+    endpoints: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """An open source. All methods raise ``SourceError`` subclasses once their own retries are spent."""
+
+    name: str
+
+    async def identity(self) -> SourceIdentity:
+        """Say which network and node this is. Raises ``SourceUnusableError`` where it can never serve."""
+        ...
+
+    async def reach(self) -> Reach:
+        """Return oldest and latest ledger as of now; ``latest`` never goes back between calls."""
+        ...
+
+    async def ledger_hash(self, sequence: int) -> str | None:
+        """Return the ledger's header hash (64 hex digits), or None where the source cannot tell it."""
+        ...
+
+    def windows(self, wanted: LedgerRange, scope: Scope) -> AsyncGenerator[Window | Unserved, None]:
+        """Yield windows and give-ups that together are exactly ``wanted`` for each contract of ``scope``.
+
+        They come in any order and never overlap for one contract. Closing the generator stops all
+        requests. A window's events are in id order, all of its range and of its scope.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close connections. Safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the planner weighs when it chooses between sources.
+
+    ``provable``: its windows can be ``proven``. ``max_contracts``: above it the source is slow
+    (None: reads whole ledgers anyway). ``live``: can follow the tip. ``cost``: relative price of a
+    ledger, lower is preferred.
+    """
+
+    provable: bool = False
+    max_contracts: int | None = None
+    live: bool = True
+    cost: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A source that a plugin offers.
+
+    ``configured`` tells whether the settings name an address for it; ``open`` connects nothing yet,
+    it only builds the source.
+    """
+
+    name: str
+    summary: str
+    capabilities: Capabilities
+    configured: Callable[[Settings], bool]
+    open: Callable[[Settings], Awaitable[Source]]

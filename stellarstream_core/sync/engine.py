@@ -1,0 +1,198 @@
+"""The engine: fills a range from sources into a storage, and keeps count of what it did.
+
+Coverage in the database is the only truth: after each source the plan is made anew from what is
+stored, so a crashed, repeated or concurrent run needs no state of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from loguru import logger
+
+from stellarstream_core.errors import (
+    ProtocolUpgradeNeededError,
+    SourceError,
+    SourceMisbehavedError,
+    StellarStreamError,
+    XdrError,
+)
+from stellarstream_core.hookspecs import CommittedBatch, Sink
+from stellarstream_core.ranges import LedgerRange, RangeSet
+from stellarstream_core.scope import Scope
+from stellarstream_core.sources import Reach, Reason, Source, Unserved, Window
+from stellarstream_core.storage import CommitResult, Storage
+from stellarstream_core.sync.plan import Task, clip, plan, spread
+from stellarstream_core.sync.progress import Progress, Silence
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Counts:
+    """Events by what became of them."""
+
+    new: int = 0
+    known: int = 0
+    conflicts: int = 0
+
+
+@dataclass(slots=True)
+class SyncEngine:
+    """Fills ledger ranges from ``sources`` (in order of preference) into ``storage``.
+
+    ``workers`` ranges are fetched side by side; commits are made one at a time, in one thread.
+    """
+
+    storage: Storage
+    sources: Sequence[Source]
+    sinks: Sequence[Sink] = ()
+    progress: Progress = field(default_factory=Silence)
+    workers: int = 1
+    counts: Counts = field(default_factory=Counts)
+    given_up: list[Unserved] = field(default_factory=list)
+    sink_failures: dict[str, int] = field(default_factory=dict)
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage"), init=False
+    )
+
+    async def fill(self, wanted: LedgerRange, scope: Scope, reaches: dict[str, Reach] | None = None) -> None:
+        """Fetch and commit what ``scope`` lacks of ``wanted``; what no source serves is in ``given_up``.
+
+        ``reaches`` holds what is known of sources' reach by name; others are asked.
+        """
+        known = {} if reaches is None else reaches
+        self.given_up = [item for item in self.given_up if item.range.overlap(wanted) is None]
+        tasks = await self.missing(wanted, scope)
+        self.progress.planned(wanted, RangeSet(task.range for task in tasks).size)
+        for source in self.sources:
+            if not tasks:
+                return
+            try:
+                reach = known.get(source.name) or await source.reach()
+            except SourceError as error:
+                self._give_up(tasks, Reason.UNAVAILABLE, str(error))
+                continue
+            known[source.name] = reach
+            within = LedgerRange(reach.oldest, reach.latest) if reach.oldest <= reach.latest else None
+            inside, outside = clip(tasks, within)
+            self._note_outside(outside, source, reach)
+            await self._fetch(source, inside)
+            tasks = await self.missing(wanted, scope)
+
+    async def missing(self, wanted: LedgerRange, scope: Scope) -> list[Task]:
+        """Return the tasks that would complete ``wanted``."""
+
+        def read() -> list[Task]:
+            whole = RangeSet([wanted])
+            return plan({contract: whole - self.storage.coverage(contract, wanted) for contract in scope})
+
+        return await self.in_thread(read)
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a storage call in the storage thread; once begun it is waited for, even when cancelled."""
+        running = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
+    def close(self) -> None:
+        """Let the storage thread go."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _fetch(self, source: Source, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            return
+        pieces = spread(tasks, self.workers) if self.workers > 1 else list(tasks)
+        todo = iter(pieces)
+
+        async def work() -> None:
+            for task in todo:
+                await self._run(source, task)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.workers, len(pieces))):
+                    group.create_task(work())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _run(self, source: Source, task: Task) -> None:
+        try:
+            async with aclosing(source.windows(task.range, task.scope)) as items:
+                async for item in items:
+                    if isinstance(item, Unserved):
+                        self._unserved(item)
+                    else:
+                        _check(item, task, source)
+                        await self._commit(item, task)
+        except (SourceError, XdrError) as error:
+            self._give_up([task], _reason(error), str(error))
+
+    async def _commit(self, window: Window, task: Task) -> None:
+        def commit() -> CommitResult:
+            result = self.storage.commit(window)
+            if result.commit is not None and self.sinks:
+                self._publish(CommittedBatch(result.commit, result.new))
+            return result
+
+        result = await self.in_thread(commit)
+        self.counts.new += len(result.new)
+        self.counts.known += result.known
+        self.counts.conflicts += result.conflicting
+        for conflict in result.conflicts:
+            detail = f"{window.source} has other events than those stored in ledger {conflict}"
+            self._unserved(Unserved(conflict, window.scope, Reason.CONFLICT, detail))
+        share = window.range.size * len(window.scope) / len(task.scope)
+        self.progress.committed(window.range, share, len(result.new))
+
+    def _publish(self, batch: CommittedBatch) -> None:
+        for sink in self.sinks:
+            try:
+                sink.publish(batch)
+            except Exception as error:  # a sink is a plugin: what it raises must not stop the sync
+                first = sink.name not in self.sink_failures
+                self.sink_failures[sink.name] = self.sink_failures.get(sink.name, 0) + 1
+                if first:
+                    logger.opt(exception=error).error("sink {} failed; it can resume by position", sink.name)
+
+    def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach) -> None:
+        for task in tasks:
+            below = RangeSet([task.range]) - RangeSet([(reach.oldest, reach.latest)])
+            for part in below:
+                if part.last < reach.oldest:
+                    detail = f"{source.name} keeps ledgers from {reach.oldest} on"
+                    self._unserved(Unserved(part, task.scope, Reason.OUT_OF_RETENTION, detail))
+                else:
+                    detail = f"{source.name} is at ledger {reach.latest}"
+                    self._unserved(Unserved(part, task.scope, Reason.BEYOND_TIP, detail))
+
+    def _give_up(self, tasks: Iterable[Task], reason: Reason, detail: str) -> None:
+        for task in tasks:
+            self._unserved(Unserved(task.range, task.scope, reason, detail))
+
+    def _unserved(self, item: Unserved) -> None:
+        self.given_up.append(item)
+        self.progress.unserved(item)
+
+
+def _reason(error: StellarStreamError) -> Reason:
+    if isinstance(error, ProtocolUpgradeNeededError):
+        return Reason.UNSUPPORTED
+    return Reason.MISBEHAVED if isinstance(error, (SourceMisbehavedError, XdrError)) else Reason.UNAVAILABLE
+
+
+def _check(window: Window, task: Task, source: Source) -> None:
+    inside = task.range.first <= window.range.first <= window.range.last <= task.range.last
+    if not inside or not set(window.scope).issubset(task.scope):
+        raise SourceMisbehavedError(
+            f"{source.name} handed over ledgers {window.range} of {window.scope} when asked for "
+            f"{task.range} of {task.scope}"
+        )

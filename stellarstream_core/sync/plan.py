@@ -1,0 +1,63 @@
+"""Planning: from what each contract lacks to ranges that sources are asked for. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from stellarstream_core.ranges import LedgerRange, RangeSet
+from stellarstream_core.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A range that every contract of ``scope`` lacks."""
+
+    range: LedgerRange
+    scope: Scope
+
+
+def plan(missing: Mapping[str, RangeSet]) -> list[Task]:
+    """Return the tasks that fetch exactly what is missing, lowest ledger first.
+
+    ``missing`` maps each contract to the ledgers it lacks. Contracts that lack the same ledgers
+    share a task, so that one request serves them all; no ledger is asked twice for a contract.
+    """
+    changes: dict[int, list[tuple[str, bool]]] = {}
+    for contract, ledgers in missing.items():
+        for r in ledgers:
+            changes.setdefault(r.first, []).append((contract, True))
+            changes.setdefault(r.last + 1, []).append((contract, False))
+    tasks: list[Task] = []
+    lacking: set[str] = set()
+    bounds = sorted(changes)
+    for at, upto in pairwise(bounds):
+        for contract, begins in changes[at]:
+            (lacking.add if begins else lacking.discard)(contract)
+        if lacking:
+            tasks.append(Task(LedgerRange(at, upto - 1), Scope(tuple(sorted(lacking)))))
+    return tasks
+
+
+def clip(tasks: Iterable[Task], reach: LedgerRange | None) -> tuple[list[Task], list[Task]]:
+    """Split tasks into what lies inside ``reach`` and what lies outside (everything, where it is None)."""
+    inside: list[Task] = []
+    outside: list[Task] = []
+    for task in tasks:
+        shared = task.range.overlap(reach) if reach is not None else None
+        if shared is None:
+            outside.append(task)
+            continue
+        inside.append(Task(shared, task.scope))
+        outside.extend(Task(rest, task.scope) for rest in RangeSet([task.range]) - RangeSet([shared]))
+    return inside, outside
+
+
+def spread(tasks: Iterable[Task], pieces: int) -> list[Task]:
+    """Cut large tasks so that about ``pieces`` of similar size can be fetched side by side."""
+    todo = list(tasks)
+    if pieces <= 1 or not todo:
+        return todo
+    share = max(1, -(-sum(task.range.size for task in todo) // pieces))
+    return [Task(part, task.scope) for task in todo for part in task.range.split(share)]

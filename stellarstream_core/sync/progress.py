@@ -1,0 +1,44 @@
+"""What a running sync tells whoever watches it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.sources import Unserved
+
+
+class Progress(Protocol):
+    """Hears of a sync's progress. Called from the event loop; must not block."""
+
+    def planned(self, wanted: LedgerRange, ledgers: int) -> None:
+        """Hear that ``ledgers`` of the wanted range are missing and will be fetched."""
+        ...
+
+    def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
+        """Hear of a committed window; ``share`` is its ledgers times the part of the scope it covers."""
+        ...
+
+    def unserved(self, item: Unserved) -> None:
+        """Hear that a source gave up a range."""
+        ...
+
+    def following(self, ledger: int, delay: float) -> None:
+        """Hear that everything up to ``ledger`` is in, and that the next look is in ``delay`` seconds."""
+        ...
+
+
+class Silence:
+    """A progress that nobody watches."""
+
+    def planned(self, wanted: LedgerRange, ledgers: int) -> None:
+        """Ignore it."""
+
+    def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
+        """Ignore it."""
+
+    def unserved(self, item: Unserved) -> None:
+        """Ignore it."""
+
+    def following(self, ledger: int, delay: float) -> None:
+        """Ignore it."""

@@ -1,0 +1,152 @@
+"""What a sync did and what is still missing, for people, programs and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stellarstream_core.errors import ExitCode, UsageError
+from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
+from stellarstream_core.scope import Scope
+from stellarstream_core.sources import Evidence, Reason, Unserved
+from stellarstream_core.storage import Storage
+from stellarstream_core.sync.engine import Counts
+from stellarstream_core.sync.plan import plan
+
+NEVER_FETCHED = "not-fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Ledgers that are not covered, and why. ``contracts`` is empty where all asked ones lack them."""
+
+    range: LedgerRange
+    reason: str
+    detail: str = ""
+    contracts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the gap as the promised JSON object."""
+        body: dict[str, Any] = {"from": self.range.first, "to": self.range.last, "reason": self.reason}
+        if self.detail:
+            body["detail"] = self.detail
+        if self.contracts:
+            body["contracts"] = list(self.contracts)
+        return body
+
+    def __str__(self) -> str:
+        some = f" for {len(self.contracts)} of the contracts" if self.contracts else ""
+        return f"{self.range}{some}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How a range is covered: ``covered`` is what every asked contract has."""
+
+    wanted: LedgerRange
+    covered: RangeSet
+    gaps: tuple[Gap, ...]
+    sources: dict[str, RangeSet]
+    proven: RangeSet
+
+    @property
+    def scanned(self) -> RangeSet:
+        """What is covered without proof for some contract."""
+        return self.covered - self.proven
+
+
+def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, given_up: Sequence[Unserved] = ()) -> Coverage:
+    """Read from the database how ``wanted`` is covered; reasons come from what sources gave up."""
+    whole = RangeSet([wanted])
+    covered = proven = whole
+    sources: dict[str, RangeSet] = {}
+    lacking: dict[str, RangeSet] = {}
+    for contract in scope:
+        found = storage.covered_ranges(contract, wanted)
+        has = RangeSet(part.range for part in found)
+        covered &= has
+        proven &= RangeSet(part.range for part in found if part.evidence is Evidence.PROVEN)
+        lacking[contract] = whole - has
+        for name in {part.source for part in found}:
+            own = RangeSet(part.range for part in found if part.source == name)
+            sources[name] = sources.get(name, RangeSet()) | own
+    gaps: list[Gap] = []
+    for task in plan(lacking):
+        some = () if len(task.scope) == len(scope) else task.scope.members
+        gaps.extend(_explain(task.range, some, given_up))
+    return Coverage(wanted, covered, tuple(gaps), sources, proven)
+
+
+def _explain(missing: LedgerRange, contracts: tuple[str, ...], given_up: Sequence[Unserved]) -> Iterable[Gap]:
+    """Split a missing range by the last reason that was given for each of its ledgers."""
+    rest = RangeSet([missing])
+    gaps: list[Gap] = []
+    for item in reversed(given_up):
+        if contracts and not set(contracts) & set(item.scope):
+            continue
+        for part in rest & RangeSet([item.range]):
+            gaps.append(Gap(part, item.reason.value, item.detail, contracts))
+        rest -= RangeSet([item.range])
+    gaps.extend(Gap(part, NEVER_FETCHED, "", contracts) for part in rest)
+    return _joined(sorted(gaps, key=lambda gap: gap.range))
+
+
+def _joined(gaps: Iterable[Gap]) -> Iterable[Gap]:
+    """Merge neighbours that are missing for the same reason."""
+    last: Gap | None = None
+    for gap in gaps:
+        same = last is not None and (last.reason, last.detail, last.contracts) == (
+            gap.reason,
+            gap.detail,
+            gap.contracts,
+        )
+        if last is not None and same and gap.range.first == last.range.last + 1:
+            last = Gap(LedgerRange(last.range.first, gap.range.last), gap.reason, gap.detail, gap.contracts)
+            continue
+        if last is not None:
+            yield last
+        last = gap
+    if last is not None:
+        yield last
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """The result of one ``sync``."""
+
+    coverage: Coverage
+    counts: Counts
+    seconds: float
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 the whole range is covered, 4 a conflict, else 3."""
+        if self.counts.conflicts or any(gap.reason == Reason.CONFLICT for gap in self.coverage.gaps):
+            return ExitCode.CONFLICT
+        return ExitCode.INCOMPLETE if self.coverage.gaps else ExitCode.OK
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the promised JSON object."""
+        coverage = self.coverage
+        return {
+            "from": coverage.wanted.first,
+            "to": coverage.wanted.last,
+            "covered": coverage.covered.to_json(),
+            "gaps": [gap.to_json() for gap in coverage.gaps],
+            "events": {"new": self.counts.new, "known": self.counts.known, "conflicts": self.counts.conflicts},
+            "sources": {name: ranges.to_json() for name, ranges in sorted(coverage.sources.items())},
+            "evidence": {"proven": coverage.proven.to_json(), "scanned": coverage.scanned.to_json()},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def stored_bounds(storage: Storage, scope: Scope) -> LedgerRange:
+    """Return the first wanted and the last covered ledger of the scope; raise ``UsageError`` where nothing is."""
+    everything = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
+    states = storage.sync_states(scope)
+    covered = [bounds for contract in scope if (bounds := storage.coverage(contract, everything).bounds)]
+    first = min([state.start_ledger for state in states.values()] or [bounds.first for bounds in covered], default=None)
+    if first is None:
+        raise UsageError(f"Nothing was ever synced for {scope}.", help="Run 'stellarstream sync' for it first.")
+    return LedgerRange(first, max([first, *(bounds.last for bounds in covered)]))

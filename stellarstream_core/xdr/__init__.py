@@ -1,0 +1,1 @@
+"""Bytes to facts: decoders for Stellar XDR, written for speed and strictness."""
