@@ -52,8 +52,8 @@ def settings_page() -> str:
     parts = [
         NOTE,
         "# Settings\n",
-        "`stellarstream.toml`, then environment, then flags. An environment name is `STELLARSTREAM_` and the upper-case",
-        "key; a plugin's key is `STELLARSTREAM_PLUGINS__NAME__KEY`. `stellarstream config show` prints every value and",
+        "`stellarstream.toml`, then environment, then flags. An environment name is `STELLARSTREAM_` and the key in",
+        "upper case; a plugin's is `STELLARSTREAM_PLUGINS__NAME__KEY`. `stellarstream config show` prints every value and",
         "where it comes from, `config check` names what is wrong.\n",
         _table(Settings, skip=("plugins",)),
     ]
