@@ -53,8 +53,8 @@ def settings_page() -> str:
         NOTE,
         "# Settings\n",
         "`stellarstream.toml`, then environment, then flags. An environment name is `STELLARSTREAM_` and the key in",
-        "upper case; a plugin's is `STELLARSTREAM_PLUGINS__NAME__KEY`. `stellarstream config show` prints every value and",
-        "where it comes from, `config check` names what is wrong.\n",
+        "upper case; a plugin's is `STELLARSTREAM_PLUGINS__NAME__KEY`. `stellarstream config show` prints every value",
+        "and where it comes from, `config check` names what is wrong.\n",
         _table(Settings, skip=("plugins",)),
     ]
     for section in Plugins.load(built_in_only=True).settings_sections():

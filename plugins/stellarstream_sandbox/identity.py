@@ -68,9 +68,7 @@ def network_id(passphrase: str) -> bytes:
 
 def asset_contract(network: bytes, asset: Asset) -> str:
     """Return the id of an asset's own contract (CAP-46-6), which only the network and the asset decide."""
-    return contract_id_text(
-        sha256(_ENVELOPE_TYPE_CONTRACT_ID + network + _PREIMAGE_FROM_ASSET + asset.xdr).digest()
-    )
+    return contract_id_text(sha256(_ENVELOPE_TYPE_CONTRACT_ID + network + _PREIMAGE_FROM_ASSET + asset.xdr).digest())
 
 
 def deployed_contract(network: bytes, deployer: str, salt: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from loguru import logger
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -38,14 +39,28 @@ class JsonRpcError(Exception):
         return body
 
 
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, OPTIONS",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Max-Age": "600",
+}
+"""Pages of any origin may ask: a wallet or dApp in a browser is a client like any other."""
+
+
 def json_rpc_app(methods: Mapping[str, Handler]) -> web.Application:
     """Return an application whose ``POST /`` answers the given methods."""
 
     async def handle(request: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(await answer(await request.read(), methods)), content_type="application/json")
+        body = orjson.dumps(await answer(await request.read(), methods))
+        return web.Response(body=body, content_type="application/json", headers=_CORS)
+
+    async def preflight(_request: web.Request) -> web.Response:
+        return web.Response(status=204, headers=_CORS)
 
     app = web.Application(client_max_size=MAX_BODY)
     app.router.add_post("/", handle)
+    app.router.add_route("OPTIONS", "/", preflight)
     return app
 
 
@@ -71,4 +86,8 @@ async def answer(body: bytes, methods: Mapping[str, Handler]) -> dict[str, Any]:
             result = await result
     except JsonRpcError as error:
         return {"jsonrpc": "2.0", "id": request_id, "error": error.to_json()}
+    except Exception as error:
+        logger.opt(exception=error).error("a JSON-RPC method failed")
+        fault = JsonRpcError(INTERNAL_ERROR, f"internal error: {type(error).__name__}")
+        return {"jsonrpc": "2.0", "id": request_id, "error": fault.to_json()}
     return {"jsonrpc": "2.0", "id": request_id, "result": result}

@@ -20,7 +20,6 @@ from stellarstream_sandbox.economy.calls import Event, EventType
 from stellarstream_sandbox.pack import ONE, ZERO, array, i64, opaque, u32, u64
 
 
-
 def encode(value: v.Value) -> bytes:
     """Return the XDR of an ``SCVal``."""
     return _ENCODERS[type(value)](value)
@@ -30,17 +29,16 @@ def encode(value: v.Value) -> bytes:
 def address(strkey: str) -> bytes:
     """Return the XDR of an ``SCAddress``."""
     version, payload = decode(strkey)
-    match version:
-        case _ if version == VERSION_ACCOUNT:
-            return u32(0) + ZERO + payload
-        case _ if version == VERSION_CONTRACT:
-            return u32(1) + payload
-        case _ if version == VERSION_MUXED_ACCOUNT:  # the strkey has the key first, the XDR the id
-            return u32(2) + payload[32:] + payload[:32]
-        case _ if version == VERSION_CLAIMABLE_BALANCE:  # the strkey has the union's arm in one byte
-            return u32(3) + u32(payload[0]) + payload[1:]
-        case _ if version == VERSION_LIQUIDITY_POOL:
-            return u32(4) + payload
+    if version == VERSION_ACCOUNT:
+        return u32(0) + ZERO + payload
+    if version == VERSION_CONTRACT:
+        return u32(1) + payload
+    if version == VERSION_MUXED_ACCOUNT:  # the strkey has the key first, the XDR the id
+        return u32(2) + payload[32:] + payload[:32]
+    if version == VERSION_CLAIMABLE_BALANCE:  # the strkey has the union's arm in one byte
+        return u32(3) + u32(payload[0]) + payload[1:]
+    if version == VERSION_LIQUIDITY_POOL:
+        return u32(4) + payload
     raise ValueError(f"{strkey} is no address a contract can hold")
 
 

@@ -31,6 +31,8 @@ from stellarstream_soroban_rpc.timing import Timing
 _READ_SIZE = 1024 * 1024
 _PAUSE_STATUSES = frozenset({429, 503})
 _SHOWN_TEXT = 200
+_SECRET_LENGTH = 8
+"""Shorter parts of an address ("v1", "rpc") are words that a message may well hold."""
 
 
 class Answer(NamedTuple):
@@ -99,6 +101,9 @@ class RpcClient:
         self._url = url
         self._transport = transport
         self._ids = itertools.count(1)
+        parts = urlsplit(url)
+        words = (*parts.path.split("/"), *parts.query.replace("&", "=").split("="), parts.username, parts.password)
+        self._secrets = tuple(word for word in words if word and len(word) >= _SECRET_LENGTH)
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None) -> Answer:
         """Call a method and return its answer; raise an :class:`AttemptError` otherwise."""
@@ -175,7 +180,7 @@ class RpcClient:
         except (ValueError, TypeError, OverflowError):
             return None
 
-    def _result(self, body: bytes, number: int) -> Any:  # noqa: ANN401 - a result is any JSON
+    def _result(self, body: bytes, number: int) -> Any:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -200,10 +205,8 @@ class RpcClient:
     def _safe(self, message: object) -> str:
         """Return a node's words fit to be shown: short, printable, without the address they were asked at."""
         text = message if isinstance(message, str) else "no message"
-        parts = urlsplit(self._url)
-        for secret in (parts.path.strip("/"), parts.query, parts.username, parts.password):
-            if secret:
-                text = text.replace(secret, "…")
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
         return _short(text)
 
 

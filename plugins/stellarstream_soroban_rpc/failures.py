@@ -40,6 +40,8 @@ class AttemptError(SourceError):
 class UnreachableError(AttemptError, SourceUnavailableError):
     """No usable HTTP answer: refused, reset, cut short, or a status that is not 200."""
 
+    help = "Check the addresses in 'rpc_url', then run the same command again: what was fetched is kept."
+
 
 class TimedOutError(UnreachableError):
     """No answer in time; a smaller question may be answered."""
@@ -69,7 +71,7 @@ class RpcError(AttemptError):
     def __init__(self, shown: str, code: int, message: str, data: object = None) -> None:
         super().__init__(f"{shown} answered error {code}: {message}")
         self.shown = shown
-        self.code = code
+        self.rpc_code = code
         self.text = message
         self.data = data
 
@@ -122,7 +124,7 @@ def refined(error: RpcError, asked: int) -> AttemptError:
     the message decides (methods/get_events.go of stellar-rpc). ``queryEvents`` says it in
     ``error.data.reason`` instead.
     """
-    shown, code, text = error.shown, error.code, error.text
+    shown, code, text = error.shown, error.rpc_code, error.text
     if code == PROCESSING_LIMIT or "processing limit threshold" in text:
         return TooMuchError(shown, code, text)
     if "queue" in text:
@@ -151,7 +153,7 @@ def ledger_range_in(text: str) -> tuple[int, int] | None:
 
 def _out_of_range(error: RpcError, asked: int, oldest: int, latest: int) -> AttemptError:
     if asked < oldest:
-        return RetentionError(error.shown, error.code, error.text, oldest, latest)
+        return RetentionError(error.shown, error.rpc_code, error.text, oldest, latest)
     if asked > latest:
         return LaggingError(f"{error.shown} is behind: ledger {asked} was asked for and its latest is {latest}.")
     return WrongAnswerError(f"{error.shown} refuses ledger {asked} and says that it has {oldest} to {latest}.")

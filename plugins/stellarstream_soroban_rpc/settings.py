@@ -22,10 +22,14 @@ class SorobanRpcSettings(PluginSection):
     max_window: int = Field(10_000, ge=1, le=100_000, description="ledgers in a window, at most")
     window_events: int = Field(8_000, ge=1, le=100_000, description="events after which a window is cut")
     windows_in_flight: int = Field(4, ge=1, le=64, description="windows read at the same time")
-    max_in_flight: int = Field(4, ge=1, le=64, description="requests under way at the same time, all endpoints together")
+    max_in_flight: int = Field(
+        4, ge=1, le=64, description="requests under way at the same time, all endpoints together"
+    )
     timeout_seconds: float = Field(30.0, gt=0, le=600, description="longest wait for one answer")
     max_retries: int = Field(10, ge=0, le=1_000, description="failed attempts in a row before a window is given up")
-    retry_seconds: float = Field(180.0, ge=0, le=86_400, description="seconds without progress before a window is given up")
+    retry_seconds: float = Field(
+        180.0, ge=0, le=86_400, description="seconds without progress before a window is given up"
+    )
     backoff_seconds: float = Field(0.5, gt=0, le=60, description="upper bound of the first pause; it doubles each time")
     max_backoff_seconds: float = Field(20.0, gt=0, le=600, description="upper bound of any pause")
     margin: int = Field(

@@ -110,9 +110,8 @@ def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: st
 def run() -> NoReturn:
     """Run the command line; known errors become sentences on stderr and their exit code."""
     try:
-        cli.main(prog_name="stellarstream", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        code: int = done.exit_code
+        answer = cli.main(prog_name="stellarstream", standalone_mode=False)
+        code = answer if isinstance(answer, int) else int(ExitCode.OK)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -136,8 +135,6 @@ def run() -> NoReturn:
             err=True,
         )
         code = ExitCode.UNEXPECTED
-    else:
-        code = ExitCode.OK
     sys.exit(int(code))
 
 

@@ -22,7 +22,7 @@ from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_coverage, stored_bounds
+from stellarstream_core.sync.report import read_gaps, stored_bounds
 
 PAGE = 2_000
 
@@ -69,7 +69,7 @@ def events(
         write = _write_jsonl if kind == "jsonl" else _write_csv
         with _opened(output) as file:
             count = write(file, _pages(storage, wanted, scope))
-        gaps = read_coverage(storage, wanted, scope).gaps
+        gaps = read_gaps(storage, wanted, scope)
     finally:
         storage.close()
     if output is not None:

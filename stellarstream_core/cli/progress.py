@@ -9,6 +9,7 @@ from time import monotonic
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
 
 from stellarstream_core.cli.output import plural
 from stellarstream_core.ranges import LedgerRange
@@ -73,11 +74,11 @@ class PlainLines:
             return
         self._live = True
         self._last = self._clock()
-        self._write(f"following: complete up to ledger {ledger}, {plural(self._events, 'new event')} so far")
+        self._write(f"following: at ledger {ledger}, {plural(self._events, 'new event')} so far")
 
 
 class Bar:
-    """A bar with ledgers, events, rate and time left."""
+    """On a terminal: a bar with ledgers, events, rate and time left, then one line that tells the tip."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -91,10 +92,10 @@ class Bar:
             transient=True,
         )
         self._task: TaskID | None = None
+        self._line: Status | None = None
         self._done = 0.0
         self._events = 0
         self._began = monotonic()
-        self._live = False
 
     def __enter__(self) -> Bar:
         from loguru import logger  # noqa: PLC0415 - imported only where a terminal is attached
@@ -106,11 +107,11 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        (self._line or self._bar).stop()
 
     def planned(self, wanted: LedgerRange, ledgers: int) -> None:
         """Show the bar for what will be fetched."""
-        if self._live:
+        if self._line is not None:
             return
         self._done, self._began = 0.0, monotonic()
         if self._task is None:
@@ -121,7 +122,7 @@ class Bar:
         """Move the bar on."""
         self._done += share
         self._events += new_events
-        if self._task is not None:
+        if self._task is not None and self._line is None:
             rate = self._done / max(monotonic() - self._began, 0.001)
             self._bar.update(self._task, completed=int(self._done), events=self._events, rate=rate)
 
@@ -130,13 +131,12 @@ class Bar:
         self._console.print(f"{item.reason.value}: ledgers {item.range} ({item.detail})", highlight=False)
 
     def following(self, ledger: int, delay: float) -> None:
-        """Turn the bar into a line that tells the tip."""
-        self._live = True
-        if self._task is None:
-            self._task = self._bar.add_task("sync", total=None, events=0, rate=0.0)
-        self._bar.update(
-            self._task, description=f"following, complete up to {ledger}", total=None, rate=1 / delay if delay else 0
-        )
+        """Show in one line how far it is; the bar has done its work."""
+        if self._line is None:
+            self._bar.stop()
+            self._line = self._console.status("")
+            self._line.start()
+        self._line.update(f"following: at ledger {ledger:,}, {plural(self._events, 'new event')} so far")
 
 
 def sync_progress() -> Bar | PlainLines:

@@ -15,7 +15,7 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reach
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_coverage, stored_bounds
+from stellarstream_core.sync.report import read_gaps, stored_bounds
 
 WATCH_SECONDS = 2.0
 TIP_TIMEOUT_SECONDS = 5.0
@@ -58,7 +58,6 @@ def read_status(found: Runtime, storage: Storage, scope: Scope) -> dict[str, Any
     """Return what ``status --json`` prints."""
     states = storage.sync_states(scope)
     bounds = stored_bounds(storage, scope)
-    coverage = read_coverage(storage, bounds, scope)
     totals = storage.totals()
     marks = {contract: state.last_ledger_sequence for contract, state in states.items()}
     for contract in scope:
@@ -79,8 +78,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope) -> dict[str, Any
         "lag": max(tip.latest - watermark, 0) if tip else None,
         "source": source,
         "sourceTrouble": trouble,
-        "gaps": [gap.to_json() for gap in coverage.gaps],
-        "evidence": {"proven": coverage.proven.to_json(), "scanned": coverage.scanned.to_json()},
+        "gaps": [gap.to_json() for gap in read_gaps(storage, bounds, scope)],
         "events": totals.events,
         "conflicts": totals.conflicts,
         "conflictList": [

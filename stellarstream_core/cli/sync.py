@@ -133,9 +133,7 @@ def _signals_set(stop: asyncio.Event) -> Iterator[None]:
 def _tell(report: SyncReport) -> None:
     coverage, counts = report.coverage, report.counts
     known = f", {counts.known:,} known" if counts.known else ""
-    state = (
-        "covered" if not coverage.gaps else f"{coverage.covered.size:,} of {coverage.wanted.size:,} ledgers covered"
-    )
+    state = "covered" if not coverage.gaps else f"{coverage.covered.size:,} of {coverage.wanted.size:,} ledgers covered"
     click.echo(
         f"ledgers {coverage.wanted}: {state}, {plural(counts.new, 'new event')}{known} in {report.seconds:.1f} s"
     )

@@ -95,7 +95,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts for ``status``."""
+    """Counts for ``status``, kept by commits; the ledgers are the lowest and highest that any contract is covered in."""
 
     events: int
     conflicts: int
@@ -118,6 +118,13 @@ class Storage(Protocol):
 
     url: str
     """The database's address, without user name, password or query."""
+
+    durable: bool
+    """Whether a commit must outlive a power cut before ``commit`` returns; True until told otherwise.
+
+    It has to be while sinks listen. Without it the last commits may be lost in a power cut, each
+    with its events and coverage together, and are fetched again. A backend may always be durable.
+    """
 
     def schema(self) -> SchemaState:
         """Compare the applied migrations with those this code knows."""
@@ -191,7 +198,7 @@ class Storage(Protocol):
         ...
 
     def conflicts(self, limit: int = 100) -> Sequence[Conflict]:
-        """Return recorded conflicts, newest first."""
+        """Return recorded conflicts, the last seen first."""
         ...
 
     def totals(self) -> Totals:

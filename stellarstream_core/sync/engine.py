@@ -70,6 +70,8 @@ class SyncEngine:
         self.given_up = [item for item in self.given_up if item.range.overlap(wanted) is None]
         tasks = await self.missing(wanted, scope)
         self.progress.planned(wanted, RangeSet(task.range for task in tasks).size)
+        if not self.sources:
+            self._give_up(tasks, Reason.UNAVAILABLE, "no source answered")
         for source in self.sources:
             if not tasks:
                 return

@@ -24,7 +24,7 @@ class Progress(Protocol):
         ...
 
     def following(self, ledger: int, delay: float) -> None:
-        """Hear that everything up to ``ledger`` is in, and that the next look is in ``delay`` seconds."""
+        """Hear that everything up to ``ledger`` was asked for, and that the next look is in ``delay`` seconds."""
         ...
 
 

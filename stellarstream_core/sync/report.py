@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +71,21 @@ def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, given_up:
         for name in {part.source for part in found}:
             own = RangeSet(part.range for part in found if part.source == name)
             sources[name] = sources.get(name, RangeSet()) | own
+    return Coverage(wanted, covered, _gaps(lacking, scope, given_up), sources, proven)
+
+
+def read_gaps(storage: Storage, wanted: LedgerRange, scope: Scope) -> tuple[Gap, ...]:
+    """Return what the scope lacks of ``wanted``: cheap however long the history, since it trusts watermarks."""
+    whole = RangeSet([wanted])
+    return _gaps({contract: whole - storage.coverage(contract, wanted) for contract in scope}, scope, ())
+
+
+def _gaps(lacking: Mapping[str, RangeSet], scope: Scope, given_up: Sequence[Unserved]) -> tuple[Gap, ...]:
     gaps: list[Gap] = []
     for task in plan(lacking):
         some = () if len(task.scope) == len(scope) else task.scope.members
         gaps.extend(_explain(task.range, some, given_up))
-    return Coverage(wanted, covered, tuple(gaps), sources, proven)
+    return tuple(gaps)
 
 
 def _explain(missing: LedgerRange, contracts: tuple[str, ...], given_up: Sequence[Unserved]) -> Iterable[Gap]:

@@ -89,8 +89,6 @@ class SyncRun:
             wanted = LedgerRange(upto, upto) if request.first is None else LedgerRange(request.first, request.first)
         asked = wanted.first if request.first is not None else None
         self.storage.want(request.scope, request.start_ledger or asked or start or wanted.first)
-        if not opened:
-            engine.given_up.append(Unserved(wanted, request.scope, Reason.UNAVAILABLE, "no source answered"))
         return wanted
 
     async def _work(self, engine: SyncEngine, wanted: LedgerRange, stop: asyncio.Event) -> LedgerRange:

@@ -126,32 +126,45 @@ def _signed(size: int) -> Reader:
     return read
 
 
+def _padded(data: bytes, end: int) -> int:
+    """Check the padding after content that ends at ``end``; return the position after it.
+
+    Every field of an ScVal begins at a multiple of four, so the padding reaches to the next one.
+    """
+    stop = end + 3 & -4
+    if stop > len(data):
+        raise _truncated(data)
+    if data[end:stop] != _ZEROS[stop - end]:
+        raise XdrError(f"The padding at byte {end} is not zero.")
+    return stop
+
+
 def _read_bytes(data: bytes, pos: int) -> tuple[bytes, int]:
     start = pos + 4
     end = start + _integer(data[pos:start], "big")
-    padding = -end & 3 if not pos & 3 else -(end - start) & 3
-    stop = end + padding
-    if stop > len(data):
-        raise _truncated(data)
-    if padding and data[end:stop] != _ZEROS[padding]:
-        raise XdrError(f"The padding at byte {end} is not zero.")
-    return data[start:end], stop
+    return data[start:end], _padded(data, end)
 
 
-def _read_text(data: bytes, pos: int) -> tuple[str | bytes, int]:
-    raw, pos = _read_bytes(data, pos)
-    try:
-        return raw.decode("utf-8"), pos
-    except UnicodeDecodeError:
-        return raw, pos
+def _text(most: int) -> Reader:
+    """Return the reader of an XDR string of ``most`` bytes: str, or bytes where it is not UTF-8."""
+
+    def read(data: bytes, pos: int) -> tuple[str | bytes, int]:
+        start = pos + 4
+        size = _integer(data[pos:start], "big")
+        if size > most:
+            raise XdrError(f"The text at byte {pos} claims {size} bytes; {most} is the most.")
+        end = start + size
+        stop = _padded(data, end) if size & 3 else end
+        raw = data[start:end]
+        try:
+            return raw.decode("utf-8"), stop
+        except UnicodeDecodeError:
+            return raw, stop
+
+    return read
 
 
-def _read_symbol(data: bytes, pos: int) -> tuple[str | bytes, int]:
-    size = _integer(data[pos : pos + 4], "big")
-    if size > MAX_SYMBOL:
-        raise XdrError(f"The symbol at byte {pos} claims {size} bytes; {MAX_SYMBOL} is the most.")
-    return _read_text(data, pos)
-
+_read_string = _text(0xFFFFFFFF)
 
 _ACCOUNT, _CONTRACT, _MUXED, _CLAIMABLE, _POOL = (tag_of(kind) for kind in range(5))
 _FIRST = tag_of(0)
@@ -215,7 +228,7 @@ def _read_executable(data: bytes, pos: int) -> tuple[Executable, int]:
         return Executable(kind), pos
     if kind is ExecutableType.EXTERNAL_REF:
         owner, pos = _read_address(data, pos)
-        tag, pos = _read_text(data, pos)
+        tag, pos = _read_string(data, pos)
         return Executable(kind, owner=owner, tag=tag), pos
     raise _unknown(data, pos - 4, "ContractExecutableType")
 
@@ -236,12 +249,12 @@ _READERS: dict[Arm, Reader] = {
     Arm.U256: _unsigned(32),
     Arm.I256: _signed(32),
     Arm.BYTES: _read_bytes,
-    Arm.STRING: _read_text,
-    Arm.SYMBOL: _read_symbol,
+    Arm.STRING: _read_string,
+    Arm.SYMBOL: _text(MAX_SYMBOL),
     Arm.ADDRESS: _read_address,
     Arm.LEDGER_KEY_CONTRACT_INSTANCE: _read_nothing,
     Arm.LEDGER_KEY_NONCE: _signed(8),
-    Arm.EXECUTABLE_TAG: _read_text,
+    Arm.EXECUTABLE_TAG: _read_string,
 }
 """The arms that hold no other ScVal."""
 
@@ -317,36 +330,30 @@ def _walk(
 
 
 def _open(data: bytes, pos: int, tag: bytes, view: View[T]) -> tuple[int, Close[T], int, int]:
-    """Read a container's head; return how many ScVals follow, how to close it, its nesting, the position."""
+    """Read a container's head; return how many ScVals follow, how to close it, its weight, the position."""
+    close: Close[T]
+    absent: Callable[[], T]
     if tag == _VEC:
-        arm, weight, values_an_item, close = Arm.VEC, 1, 1, view.vec
+        weight, values_an_item, close, absent = 1, 1, view.vec, partial(view.absent, Arm.VEC)
         pos += 4
     elif tag == _MAP:
-        arm, weight, values_an_item, close = Arm.MAP, 2, 2, view.map
+        weight, values_an_item, close, absent = 2, 2, view.map, partial(view.absent, Arm.MAP)
         pos += 4
     elif tag == _INSTANCE:
-        arm, weight, values_an_item = Arm.CONTRACT_INSTANCE, 4, 2
         executable, pos = _read_executable(data, pos + 4)
-        close = partial(_close_instance, view, executable)
+        weight, values_an_item, absent = 4, 2, partial(view.instance, executable, None)
+
+        def close(items: list[T], tags: list[bytes]) -> T:
+            return view.instance(executable, view.map(items, tags))
     else:
         raise _unknown(data, pos, "SCValType")
     present = _FLAGS.get(data[pos : pos + 4])
     if present is None:
         raise _bad_flag(data, pos, "The optional of a container")
     if not present:
-        return 0, partial(_close_absent, view, arm, executable if tag == _INSTANCE else None), weight, pos + 4
+        return 0, lambda _items, _tags: absent(), weight, pos + 4
     start = pos + 8
     count = _integer(data[pos + 4 : start], "big") * values_an_item
     if start + 4 * count > len(data):
         raise _truncated(data)
     return count, close, weight, start
-
-
-def _close_instance(view: View[T], executable: Executable, items: list[T], tags: list[bytes]) -> T:
-    return view.instance(executable, view.map(items, tags))
-
-
-def _close_absent(
-    view: View[T], arm: Arm, executable: Executable | None, items: list[T], tags: list[bytes]
-) -> T:
-    return view.absent(arm) if executable is None else view.instance(executable, None)

@@ -90,7 +90,16 @@ def test_a_database_that_cannot_be_written_is_named(invoke, tmp_path):
         "not-a.db",
     )
     assert_sentence(
-        invoke("sync", "--contract", GOOD, "--from", "1", DATABASE_URL=f"sqlite:///{tmp_path}", RPC_URL=NOWHERE)
+        invoke(
+            "sync",
+            "--contract",
+            GOOD,
+            "--from",
+            "1",
+            DATABASE_URL=f"sqlite:///{tmp_path}",
+            RPC_URL=NOWHERE,
+            PLUGINS__SOROBAN_RPC__MAX_RETRIES="1",
+        )
     )
 
 
@@ -103,7 +112,15 @@ def test_a_password_in_the_database_url_is_never_printed(invoke):
 
 def test_a_key_in_a_source_url_is_never_printed(invoke):
     outcome = invoke(
-        "sync", "--contract", GOOD, "--from", "1", "--to", "2", RPC_URL="http://127.0.0.1:9/v1/hunter2?key=hunter3"
+        "sync",
+        "--contract",
+        GOOD,
+        "--from",
+        "1",
+        "--to",
+        "2",
+        RPC_URL="http://127.0.0.1:9/v1/hunter2?key=hunter3",
+        PLUGINS__SOROBAN_RPC__MAX_RETRIES="1",
     )
     assert outcome.code == 3
     shown = outcome.out + outcome.err + invoke("config", "show").out + invoke("doctor").out
@@ -112,7 +129,18 @@ def test_a_key_in_a_source_url_is_never_printed(invoke):
 
 
 def test_a_source_that_is_down_is_a_gap_where_the_range_is_definite_and_an_error_otherwise(invoke):
-    outcome = invoke("sync", "--contract", GOOD, "--from", "5", "--to", "9", "--json", RPC_URL=NOWHERE)
+    outcome = invoke(
+        "sync",
+        "--contract",
+        GOOD,
+        "--from",
+        "5",
+        "--to",
+        "9",
+        "--json",
+        RPC_URL=NOWHERE,
+        PLUGINS__SOROBAN_RPC__MAX_RETRIES="1",
+    )
     assert outcome.code == 3
     assert [(g["from"], g["to"], g["reason"]) for g in outcome.json["gaps"]] == [(5, 9, "unavailable")]
     outcome = invoke("sync", "--contract", GOOD, "--from", "-10")

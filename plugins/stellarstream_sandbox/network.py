@@ -1,0 +1,205 @@
+"""A running sandbox network: a simulation that answers JSON-RPC and closes ledgers on a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+from loguru import logger
+
+from stellarstream_core.errors import UsageError
+from stellarstream_sandbox import methods
+from stellarstream_sandbox.config import SandboxConfig
+from stellarstream_sandbox.get_events import get_events
+from stellarstream_sandbox.jsonrpc import Handler, json_rpc_app
+from stellarstream_sandbox.ledger.closing import ClosedLedger
+from stellarstream_sandbox.simulation import Simulation
+
+HEALTHY_SECONDS = 30.0
+"""After how long without a ledger ``getHealth`` is an error, unless ledgers are meant to be slower."""
+
+_HISTORY_STEP = 20
+_SHUTDOWN_SECONDS = 1.0
+
+
+class SandboxNetwork:
+    """A sandbox network for the time of an ``async with``.
+
+    Entering closes the history, listens and, if the config says ``live``, starts the clock. Leaving
+    ends all of it. ``on_ledger`` hears of each ledger that closes after the history.
+    """
+
+    def __init__(self, config: SandboxConfig, on_ledger: Callable[[ClosedLedger], None] | None = None) -> None:
+        self._started = time.time()
+        self.simulation = Simulation(config)
+        self._on_ledger = on_ledger
+        self._runner: web.AppRunner | None = None
+        self._clock: asyncio.Task[None] | None = None
+        self._address = (config.host, config.port)
+
+    # --- what it is -----------------------------------------------------------------------
+
+    @property
+    def config(self) -> SandboxConfig:
+        """The config, with its genesis time settled."""
+        return self.simulation.config
+
+    @property
+    def url(self) -> str:
+        """Where it answers JSON-RPC."""
+        host, port = self._address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def passphrase(self) -> str:
+        """The network's passphrase."""
+        return self.config.passphrase
+
+    @property
+    def contracts(self) -> dict[str, str]:
+        """The contracts' C… ids by name: ``streams-v1``, ``streams-v1-older``, ``streams-v2``, tokens and others."""
+        return self.simulation.contracts
+
+    @property
+    def oldest(self) -> int:
+        """The oldest ledger kept."""
+        return self.simulation.history.snapshot().oldest
+
+    @property
+    def latest(self) -> int:
+        """The last closed ledger."""
+        return self.simulation.history.snapshot().latest
+
+    # --- its life -------------------------------------------------------------------------
+
+    async def __aenter__(self) -> SandboxNetwork:
+        """Listen, close the history, start the clock; raise :class:`UsageError` where it cannot listen.
+
+        Who connects while the history is being closed is answered after it.
+        """
+        app = json_rpc_app(self._methods())
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        listening = _listen(self.config.host, self.config.port)
+        try:
+            await self._runner.setup()
+            for number, _ in enumerate(self.simulation.close_history()):
+                if number % _HISTORY_STEP == 0:
+                    await asyncio.sleep(0)  # so that it can be interrupted
+            await web.SockSite(self._runner, listening).start()
+        except BaseException:
+            listening.close()
+            await self._runner.cleanup()
+            raise
+        self._address = (self.config.host, listening.getsockname()[1])
+        if self.config.live:
+            self._clock = asyncio.create_task(self._tick())
+            self._clock.add_done_callback(_log_failure)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the clock and the server."""
+        if self._clock is not None:
+            self._clock.cancel()
+            # a clock that had stopped already was told by wait() and in the log
+            await asyncio.gather(self._clock, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def wait(self) -> None:
+        """Wait for as long as ledgers close; raise what stopped the clock, if anything did."""
+        if self._clock is not None:
+            await asyncio.shield(self._clock)
+
+    def close_ledger(self, burst_events: int = 0) -> ClosedLedger:
+        """Close the next ledger at once, with a transaction of so many events of ``airdrop`` if asked for.
+
+        For networks that are not ``live``; the close time is the same that the clock would have given.
+        """
+        ledger = self.simulation.close_ledger(burst_events)
+        if self._on_ledger is not None:
+            self._on_ledger(ledger)
+        return ledger
+
+    def close_ledgers(self, count: int) -> None:
+        """Close so many ledgers at once."""
+        for _ in range(count):
+            self.close_ledger()
+
+    async def _tick(self) -> None:
+        """Close each ledger when it is due, counted from the start, so that lateness does not add up.
+
+        Ledgers that fell due while the history was being closed, or while the whole machine slept,
+        close one after the other.
+        """
+        number = 0
+        while True:
+            number += 1
+            due = self._started + number * self.config.close_time
+            # a clock that was set back must not stop the network
+            await asyncio.sleep(min(max(due - time.time(), 0.0), self.config.close_time))
+            self.close_ledger()
+
+    # --- what it answers --------------------------------------------------------------------
+
+    def _methods(self) -> Mapping[str, Handler]:
+        return {
+            "getHealth": self._get_health,
+            "getNetwork": partial(methods.get_network, passphrase=self.passphrase),
+            "getVersionInfo": methods.get_version_info,
+            "getLatestLedger": lambda params: methods.get_latest_ledger(params, self.simulation.history.snapshot()),
+            "getLedgers": self._in_thread(methods.get_ledgers),
+            "getTransactions": self._in_thread(methods.get_transactions),
+            "getTransaction": self._get_transaction,
+            "getEvents": self._in_thread(get_events),
+        }
+
+    def _in_thread(self, method: Callable[..., dict[str, Any]]) -> Handler:
+        """Return a handler that reads many ledgers aside, so that the clock goes on meanwhile."""
+
+        async def handle(params: dict[str, Any]) -> dict[str, Any]:
+            return await asyncio.to_thread(method, params, self.simulation.history.snapshot())
+
+        return handle
+
+    def _get_health(self, params: dict[str, Any]) -> dict[str, Any]:
+        return methods.get_health(
+            params,
+            self.simulation.history.snapshot(),
+            retention=self.config.retention,
+            silence=self.simulation.silence,
+            max_silence=max(HEALTHY_SECONDS, 3 * self.config.close_time),
+        )
+
+    def _get_transaction(self, params: dict[str, Any]) -> dict[str, Any]:
+        history = self.simulation.history
+        tx_hash = params.get("hash")
+        ledger = history.transaction_ledger(tx_hash.lower()) if isinstance(tx_hash, str) else None
+        return methods.get_transaction(params, history.snapshot(), ledger)
+
+
+def _log_failure(clock: asyncio.Task[None]) -> None:
+    if not clock.cancelled() and (error := clock.exception()) is not None:
+        logger.opt(exception=error).error("the sandbox's clock has stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise :class:`UsageError` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"Port {port} on {host} is taken by another program.",
+                help="Give another one with --port; --port 0 takes a free one.",
+            ) from None
+        raise UsageError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from None

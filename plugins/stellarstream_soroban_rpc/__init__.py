@@ -1,0 +1,43 @@
+"""The built-in Soroban RPC plugin: the ``soroban-rpc`` source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stellarstream_core.hookspecs import PluginSettings, hookimpl
+
+if TYPE_CHECKING:
+    from stellarstream_core.settings import Settings
+    from stellarstream_core.sources import Source, SourceSpec
+
+
+@hookimpl
+def register_settings() -> PluginSettings:
+    """Return the section ``[plugins.soroban-rpc]``."""
+    from stellarstream_soroban_rpc.settings import SECTION, SorobanRpcSettings  # noqa: PLC0415 - listing plugins stays light
+
+    return PluginSettings(SECTION, SorobanRpcSettings)
+
+
+@hookimpl
+def register_sources() -> Sequence[SourceSpec]:
+    """Return the ``soroban-rpc`` source."""
+    from stellarstream_core.sources import Capabilities, SourceSpec  # noqa: PLC0415 - listing plugins stays light
+
+    return [
+        SourceSpec(
+            name="soroban-rpc",
+            summary="getEvents (or queryEvents) of Soroban RPC nodes",
+            # Above some 200 contracts (8 requests a window) whole ledgers are cheaper to read.
+            capabilities=Capabilities(provable=False, max_contracts=200, live=True, cost=100),
+            configured=lambda settings: bool(settings.rpc_urls),
+            open=_open,
+        )
+    ]
+
+
+async def _open(settings: Settings) -> Source:
+    from stellarstream_soroban_rpc.source import SorobanRpcSource  # noqa: PLC0415 - it loads an HTTP client
+
+    return SorobanRpcSource(settings)

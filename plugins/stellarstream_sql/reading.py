@@ -1,0 +1,64 @@
+"""Reading events in id order, a page at a time, whatever the scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import Database
+
+from stellarstream_core.events import ContractEvent, parse_event_id
+from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.scope import Scope
+from stellarstream_sql import statements
+from stellarstream_sql.rows import to_event
+
+FIRST_STRIDE = 16
+"""Ledgers looked at first when several contracts are read at once; each further stride is four times as long."""
+
+
+def query(database: Database, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Run a text of ``statements.py`` on a reader's connection."""
+    execute: Any = database.execute_sql  # peewee's stubs leave it untyped
+    rows: list[tuple[Any, ...]] = execute(sql.replace("?", database.param), values).fetchall()
+    return rows
+
+
+def read_events(database: Database, within: LedgerRange, scope: Scope, after: str, limit: int) -> list[ContractEvent]:
+    """Return up to ``limit`` events of the scope in id order, from the first id above ``after``.
+
+    Everything, or one contract, is one walk along an index. Several contracts are read stride by
+    stride of ledgers, each stride by the index of contracts: a page costs what it returns, be the
+    contracts busy or silent.
+    """
+    if limit < 1:
+        return []
+    first, last = within
+    if after:
+        first = max(first, parse_event_id(after).ledger)
+    if first > last:
+        return []
+    if scope.everything:
+        return _events(database, statements.EVENTS_OF_ALL, (first, last, after, limit))
+    sql = statements.events_of_contracts(len(scope))
+    if len(scope) == 1:
+        return _events(database, sql, (*scope.members, first, last, after, limit))
+    lowest, highest = query(database, statements.EVENT_BOUNDS, ())[0]
+    if lowest is None:
+        return []
+    first, last = max(first, lowest), min(last, highest)
+    found: list[ContractEvent] = []
+    stride = FIRST_STRIDE
+    while first <= last and len(found) < limit:
+        upper = min(last, first + stride - 1)
+        found += _events(database, sql, (*scope.members, first, upper, after, limit - len(found)))
+        first, stride = upper + 1, stride * 4
+    return found
+
+
+def read_events_of_commit(database: Database, window_id: int, within: LedgerRange) -> list[ContractEvent]:
+    """Return the events first stored under a commit's windows, in id order."""
+    return _events(database, statements.EVENTS_OF_COMMIT, (*within, window_id, window_id))
+
+
+def _events(database: Database, sql: str, values: tuple[Any, ...]) -> list[ContractEvent]:
+    return [to_event(row) for row in query(database, sql, values)]

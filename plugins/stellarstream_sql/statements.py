@@ -1,0 +1,196 @@
+"""Every SQL text that does not go through peewee: the hot path of commits and the reading of events.
+
+``?`` marks a value, ``?b`` one that is sent in binary; PostgreSQL's side rewrites the marks.
+Texts for one dialect alone say so in their name.
+"""
+
+from __future__ import annotations
+
+EVENT_COLUMNS = (
+    "id",
+    "ledger",
+    "closed_at",
+    "tx_hash",
+    "event_index",
+    "contract_id",
+    "type",
+    "topic0",
+    "topic1",
+    "topic2",
+    "topic3",
+    "more_topics",
+    "value",
+)
+"""An event's columns in the order of every row that holds one; ``window_id`` follows where it is stored."""
+
+_EVENT = ", ".join(EVENT_COLUMNS)
+_STORED_EVENT = f"{_EVENT}, window_id"
+
+
+def marks(count: int) -> str:
+    """Return ``?, ?, …`` for a list of values."""
+    return ", ".join("?" * count)
+
+
+# --- contract sets ---------------------------------------------------------------------------------
+
+SET_BY_DIGEST = "SELECT id FROM contract_sets WHERE digest = ?"
+INSERT_SET = "INSERT INTO contract_sets (digest) VALUES (?) RETURNING id"
+INSERT_SET_MEMBER = "INSERT INTO contract_set_members (contract_id, contract_set_id) VALUES (?, ?)"
+NEWEST_SET = "SELECT max(id) FROM contract_sets"
+SET_MEMBERS = "SELECT contract_set_id, contract_id FROM contract_set_members"
+
+# --- the store's row -------------------------------------------------------------------------------
+
+LOCK_STORE_POSTGRESQL = "SELECT position FROM store WHERE id = 1 FOR UPDATE"
+NEXT_POSITION = """
+    UPDATE store SET
+        position = position + 1,
+        events = events + ?,
+        first_ledger = CASE WHEN first_ledger < ? THEN first_ledger ELSE ? END,
+        last_ledger = CASE WHEN last_ledger > ? THEN last_ledger ELSE ? END
+    WHERE id = 1
+    RETURNING position
+"""
+INSERT_COMMIT = "INSERT INTO commits (position, window_id, first_ledger, last_ledger) VALUES (?, ?, ?, ?)"
+COUNT_CONFLICT = "UPDATE store SET conflicts = conflicts + 1 WHERE id = 1"
+BIND_NETWORK = "UPDATE store SET network_passphrase = ? WHERE id = 1 AND network_passphrase IS NULL"
+BOUND_NETWORK = "SELECT network_passphrase FROM store WHERE id = 1"
+
+# --- coverage --------------------------------------------------------------------------------------
+
+INSERT_WINDOW = """
+    INSERT INTO windows
+        (first_ledger, last_ledger, contract_set_id, evidence, source, flavour, part_of, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING id
+"""
+RUN_BEFORE = """
+    SELECT first_ledger, last_ledger, window_id FROM coverage
+    WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger < ?
+    ORDER BY first_ledger DESC LIMIT 1
+"""
+RUNS_FROM = """
+    SELECT first_ledger, last_ledger, window_id FROM coverage
+    WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger BETWEEN ? AND ?
+"""
+DELETE_RUN = """
+    DELETE FROM coverage
+    WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger = ?
+"""
+EXTEND_RUN = """
+    UPDATE coverage SET last_ledger = ?
+    WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger = ?
+"""
+INSERT_RUN = """
+    INSERT INTO coverage (contract_set_id, evidence, source, flavour, first_ledger, last_ledger, window_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def runs_overlapping(sets: int) -> str:
+    """Select runs of some sets that overlap a range. Values: the sets' ids, the range's first and last ledger."""
+    return f"""
+        SELECT contract_set_id, first_ledger, last_ledger, evidence FROM coverage
+        WHERE contract_set_id IN ({marks(sets)}) AND last_ledger >= ? AND first_ledger <= ?
+    """  # noqa: S608 - only marks are put in
+
+
+def furthest_run(sets: int) -> str:
+    """Select how far runs of some sets that hold a ledger reach. Values: the sets' ids, twice the ledger."""
+    return f"""
+        SELECT max(last_ledger) FROM coverage
+        WHERE contract_set_id IN ({marks(sets)}) AND last_ledger >= ? AND first_ledger <= ?
+    """  # noqa: S608 - only marks are put in
+
+
+# --- watermarks ------------------------------------------------------------------------------------
+
+STATES_AT = "SELECT contract_id, last_ledger_sequence FROM sync_state WHERE last_ledger_sequence BETWEEN ? AND ?"
+STATE_OF = "SELECT start_ledger, last_ledger_sequence FROM sync_state WHERE contract_id = ?"
+INSERT_STATE = "INSERT INTO sync_state (contract_id, start_ledger, last_ledger_sequence) VALUES (?, ?, ?)"
+MOVE_WATERMARK = """
+    UPDATE sync_state SET last_ledger_sequence = ? WHERE contract_id = ? AND last_ledger_sequence < ?
+"""
+
+# --- transactions ----------------------------------------------------------------------------------
+
+ADD_TRANSACTION_SQLITE = "INSERT OR IGNORE INTO transactions (tx_hash, ledger, tx_order) VALUES (?, ?, ?)"
+STORED_TRANSACTION_SQLITE = "SELECT tx_hash, ledger, tx_order FROM transactions WHERE tx_hash = ?"
+ADD_TRANSACTIONS_POSTGRESQL = """
+    INSERT INTO transactions (tx_hash, ledger, tx_order)
+    SELECT * FROM unnest(?b::text[], ?b::bigint[], ?b::bigint[])
+    ON CONFLICT (tx_hash) DO NOTHING
+"""
+COPY_TRANSACTIONS_POSTGRESQL = "COPY transactions (tx_hash, ledger, tx_order) FROM STDIN (FORMAT BINARY)"
+TRANSACTION_TYPES = ("text", "int8", "int8")
+STORED_TRANSACTIONS_POSTGRESQL = """
+    SELECT t.tx_hash, t.ledger, t.tx_order
+    FROM unnest(?b::text[]) AS o (tx_hash) JOIN transactions t ON t.tx_hash = o.tx_hash
+"""
+NOTE_ORDER = "UPDATE transactions SET tx_order = ? WHERE tx_hash = ? AND tx_order IS NULL"
+
+# --- events ----------------------------------------------------------------------------------------
+
+ADD_EVENT_SQLITE = f"INSERT INTO events ({_STORED_EVENT}) VALUES ({marks(len(EVENT_COLUMNS) + 1)})"  # noqa: S608 - names
+COPY_EVENTS_POSTGRESQL = f"COPY events ({_STORED_EVENT}) FROM STDIN (FORMAT BINARY)"
+EVENT_TYPES = (
+    *("text", "int8", "int8", "text", "int8", "text", "text"),
+    *("bytea", "bytea", "bytea", "bytea", "bytea", "bytea", "int8"),
+)
+STORED_BY_ID_SQLITE = f"SELECT {_EVENT} FROM events WHERE ledger = ? AND id = ?"  # noqa: S608 - names only
+STORED_BY_IDENTITY_SQLITE = f"""
+    SELECT {_EVENT} FROM events WHERE ledger = ? AND tx_hash = ? AND event_index = ?
+"""  # noqa: S608 - names only
+STORED_BY_ID_POSTGRESQL = f"""
+    SELECT {", ".join(f"e.{column}" for column in EVENT_COLUMNS)}
+    FROM unnest(?b::bigint[], ?b::text[]) AS o (ledger, id)
+    JOIN events e ON e.ledger = o.ledger AND e.id = o.id
+"""  # noqa: S608 - names only
+STORED_BY_IDENTITY_POSTGRESQL = f"""
+    SELECT {", ".join(f"e.{column}" for column in EVENT_COLUMNS)}
+    FROM unnest(?b::bigint[], ?b::text[], ?b::bigint[]) AS o (ledger, tx_hash, event_index)
+    JOIN events e ON e.ledger = o.ledger AND e.tx_hash = o.tx_hash AND e.event_index = o.event_index
+"""  # noqa: S608 - names only
+
+EVENTS_OF_ALL = f"""
+    SELECT {_EVENT} FROM events
+    WHERE ledger BETWEEN ? AND ? AND id > ?
+    ORDER BY ledger, id LIMIT ?
+"""  # noqa: S608 - names only
+EVENTS_OF_COMMIT = f"""
+    SELECT {_EVENT} FROM events
+    WHERE ledger BETWEEN ? AND ? AND window_id IN
+        (SELECT id FROM windows WHERE id = ? UNION ALL SELECT id FROM windows WHERE part_of = ?)
+    ORDER BY ledger, id
+"""  # noqa: S608 - names only
+"""Values: the commit's range and twice its window; the range spares an index on ``window_id``."""
+EVENT_BOUNDS = "SELECT min(ledger), max(ledger) FROM events"
+
+
+def events_of_contracts(contracts: int) -> str:
+    """Select events of some contracts. Values: the contract ids, the range, the id they come after, how many."""
+    return f"""
+        SELECT {_EVENT} FROM events
+        WHERE contract_id IN ({marks(contracts)}) AND ledger BETWEEN ? AND ? AND id > ?
+        ORDER BY ledger, id LIMIT ?
+    """  # noqa: S608 - names and marks only
+
+
+# --- conflicts -------------------------------------------------------------------------------------
+
+SEE_CONFLICT_AGAIN = """
+    UPDATE conflicts SET source = ?, last_seen = ?, times_seen = times_seen + 1 WHERE event_id = ? AND digest = ?
+"""
+INSERT_CONFLICT = f"""
+    INSERT INTO conflicts
+        (digest, kind, source, first_seen, last_seen, times_seen, event_id, {", ".join(EVENT_COLUMNS[1:])})
+    VALUES ({marks(len(EVENT_COLUMNS) + 6)})
+"""  # noqa: S608 - names only
+
+# --- anchors ---------------------------------------------------------------------------------------
+
+ANCHOR_AT = "SELECT hash FROM anchors WHERE ledger = ?"
+INSERT_ANCHOR = "INSERT INTO anchors (ledger, hash) VALUES (?, ?)"
+ANCHORED_LEDGERS = "SELECT ledger FROM anchors ORDER BY ledger DESC"
+DELETE_ANCHOR = "DELETE FROM anchors WHERE ledger = ?"

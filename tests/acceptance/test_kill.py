@@ -1,0 +1,132 @@
+"""Killed at random instants and run again: the same rows as an unbroken run, and signals end cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from stellarstream_core.ranges import LedgerRange
+from tests.acceptance.conftest import EVENTS, LEDGERS, digest_of, environment, stellarstream
+from tests.benchmarks.pages import CONTRACT, FIRST, PASSPHRASE
+
+WHOLE = LedgerRange(FIRST, FIRST + LEDGERS - 1)
+SYNC = ("sync", "--contract", CONTRACT, "--from", str(WHOLE.first), "--to", str(WHOLE.last), "--json")
+KILLS = 12
+
+
+@pytest.fixture
+def env(tmp_path, pages_url):
+    return environment(
+        tmp_path,
+        NETWORK="bench",
+        NETWORK_PASSPHRASE=PASSPHRASE,
+        RPC_URL=pages_url,
+        # small windows: many commits, so that a kill meets every stage of one
+        PLUGINS__SOROBAN_RPC__WINDOW="40",
+        PLUGINS__SOROBAN_RPC__MAX_WINDOW="40",
+    )
+
+
+def sync(env, tmp_path, url: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        stellarstream(*SYNC, "--database", url), env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+
+def test_killed_again_and_again_the_rows_are_those_of_an_unbroken_run(database, env, tmp_path, opened):
+    unbroken, killed = database("unbroken"), database("killed")
+    began = time.monotonic()
+    done = sync(env, tmp_path, unbroken)
+    whole = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    dice = random.Random(2026)
+    deaths = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            stellarstream(*SYNC, "--database", killed),
+            env=env,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(timeout=dice.uniform(0.3, 0.3 + whole / 3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            deaths += 1
+    assert deaths, "no run was killed: the test would show nothing"
+    done = sync(env, tmp_path, killed)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["covered"] == [[WHOLE.first, WHOLE.last]]
+    assert report["gaps"] == []
+    first, second = opened(unbroken), opened(killed)
+    assert first.totals().events == second.totals().events == EVENTS
+    assert digest_of(first) == digest_of(second)
+    assert second.coverage(CONTRACT, WHOLE).ranges == (WHOLE,)
+    positions = [commit.position for commit in second.commits(0, limit=100_000)]
+    assert positions == list(range(1, len(positions) + 1)), "positions have no holes"
+    assert sum(len(second.events_of_commit(c)) for c in second.commits(0, limit=100_000)) == EVENTS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_sync_within_five_seconds_and_it_says_what_is_missing(number, env, tmp_path, opened):
+    url = f"sqlite:///{tmp_path / 'signal.db'}"
+    slow = {
+        **env,
+        "STELLARSTREAM_PLUGINS__SOROBAN_RPC__WINDOW": "2",
+        "STELLARSTREAM_PLUGINS__SOROBAN_RPC__MAX_WINDOW": "2",
+    }
+    process = subprocess.Popen(
+        stellarstream(*SYNC, "--database", url), env=slow, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (tmp_path / "signal.db").exists():
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(number)
+    began = time.monotonic()
+    out, _ = process.communicate(timeout=10)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 3, out
+    report = json.loads(out.splitlines()[-1])
+    assert {gap["reason"] for gap in report["gaps"]} == {"interrupted"}
+    done = sync(env, tmp_path, url)
+    assert done.returncode == 0
+    assert opened(url).totals().events == EVENTS
+
+
+def test_two_syncs_of_one_range_at_the_same_time_store_each_event_once(database, env, tmp_path, opened):
+    url = database("shared")
+    opened(url).migrate()
+    processes = [
+        subprocess.Popen(
+            stellarstream(*SYNC, "--database", url), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    reports = []
+    for process in processes:
+        out, _ = process.communicate(timeout=90)
+        assert process.returncode == 0, out
+        reports.append(json.loads(out.splitlines()[-1]))
+    assert sum(report["events"]["new"] for report in reports) == EVENTS
+    assert opened(url).totals().events == EVENTS
+
+
+def test_memory_stays_under_200_mb(env, tmp_path):
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    process = subprocess.Popen(
+        stellarstream(*SYNC, "--database", url), env=env, cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert usage.ru_maxrss / 1024 < 200

@@ -1,0 +1,7 @@
+"""Run every benchmark: ``make bench``."""
+
+from tests.benchmarks import bench_scval, bench_sync
+
+for benchmark in (bench_scval, bench_sync):
+    benchmark.main()
+    print()
