@@ -18,6 +18,7 @@ import orjson
 
 from stellarstream_core import __version__
 from stellarstream_core.errors import SettingsError
+from stellarstream_soroban_rpc.collecting import collector_paused
 from stellarstream_soroban_rpc.failures import (
     AttemptError,
     OverlongError,
@@ -182,7 +183,8 @@ class RpcClient:
 
     def _result(self, body: bytes, number: int) -> Any:
         try:
-            answer = orjson.loads(body)
+            with collector_paused():
+                answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise WrongAnswerError(f"{self.shown} sent something that is not JSON.") from None
         if not isinstance(answer, dict):

@@ -13,6 +13,7 @@ from stellarstream_core.sources import Reason
 from stellarstream_soroban_rpc.client import RpcClient
 from stellarstream_soroban_rpc.event_list import BadPageError, OldNodeError
 from stellarstream_soroban_rpc.failures import (
+    INVALID_PARAMS,
     METHOD_NOT_FOUND,
     CursorRefusedError,
     RetentionError,
@@ -148,13 +149,17 @@ class Endpoint:
             self.ledger_seconds = (closed_at - oldest_closed_at) / (latest - oldest)
 
     async def offers_query_events(self) -> bool:
-        """Tell whether the node has queryEvents, by asking once for its newest ledger."""
+        """Tell whether the node has queryEvents, by asking once for its newest ledger.
+
+        Raises :class:`AttemptError` where that cannot be told now.
+        """
         if self.offers_query is None:
             try:
                 latest = Ask(Scope.of("*"), self.latest, self.latest, 1)
                 await self.client.call("queryEvents", query_events_params(latest))
-            except RpcError:
-                # -32601 is the rule; any other refusal of so plain a question makes it no better.
+            except RpcError as error:
+                if error.rpc_code not in {METHOD_NOT_FOUND, INVALID_PARAMS}:
+                    raise
                 self.offers_query = False
             else:
                 self.offers_query = True

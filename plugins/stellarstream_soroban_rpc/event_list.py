@@ -19,6 +19,7 @@ from stellarstream_core.events import (
 )
 from stellarstream_core.scope import Scope
 from stellarstream_core.xdr.strkey import contract_id_bytes
+from stellarstream_soroban_rpc.collecting import collector_paused
 
 _WHOLE_LEDGER = frozenset({BEFORE_ALL_TXS, AFTER_ALL_TXS})
 """Transaction fields whose events belong to many transactions and to no operation."""
@@ -44,7 +45,8 @@ def read_events(raw: object, group: Scope, first: int, after: str) -> tuple[list
     if _from_old_node(raw[:1]):
         raise OldNodeError
     try:
-        return _events(raw, group, first, after)
+        with collector_paused():
+            return _events(raw, group, first, after)
     except (KeyError, TypeError, AttributeError, ValueError, BadPageError) as error:
         if _from_old_node(raw):
             raise OldNodeError from None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stellarstream_core.events import ContractEvent
-from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_soroban_rpc.endpoints import Endpoint
 from stellarstream_soroban_rpc.pages import Ask, Page
@@ -96,10 +96,10 @@ class Work:
     last: int
     patience: Patience
     limit: int
+    reached: tuple[int, str]
+    """The furthest any endpoint came: ledgers complete up to here, last event seen."""
     reading: Reading | None = None
     avoid: set[Endpoint] = field(default_factory=set)
-    reached: tuple[int, str] = (0, "")
-    """The furthest any endpoint came: ledgers complete up to here, last event seen."""
     troubled: bool = False
     """Whether anything went wrong with it; then its size is nothing to learn from."""
 
@@ -141,7 +141,8 @@ class Plan:
         last = min(whole.last, whole.first + lane.size - 1)
         if last < whole.last:
             heapq.heappush(lane.pending, LedgerRange(last + 1, whole.last))
-        return Work(lane, whole.first, last, Patience(self._pool.settings, self._pool.timing), lane.limit)
+        patience = Patience(self._pool.settings, self._pool.timing)
+        return Work(lane, whole.first, last, patience, lane.limit, reached=(whole.first - 1, ""))
 
     def shrink(self, work: Work, last: int, resume: int | None = None) -> None:
         """Let a window end at ``last`` and have the ledgers from ``resume`` on read later, by whoever is free.
@@ -154,6 +155,13 @@ class Plan:
             self._changed.set()
         work.last = min(work.last, last)
 
+    def take_below(self, lane: Lane, ledger: int) -> RangeSet:
+        """Take out of a lane all that nobody took yet of the ledgers before ``ledger``."""
+        pending = RangeSet(lane.pending)
+        below = pending & RangeSet([(1, ledger - 1)])
+        lane.pending[:] = (pending - below).ranges  # in order, and so still a heap
+        return below
+
     def done(self) -> None:
         """Note that a window taken is finished."""
         self._active -= 1
@@ -161,7 +169,7 @@ class Plan:
 
     def drain(self) -> list[tuple[Scope, LedgerRange]]:
         """Return all that nobody took yet, and leave nothing."""
-        left = [(lane.group, piece) for lane in self._lanes for piece in sorted(lane.pending)]
+        left = [(lane.group, piece) for lane in self._lanes for piece in RangeSet(lane.pending)]
         for lane in self._lanes:
             lane.pending.clear()
         return left

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
+from loguru import logger
+
 from stellarstream_core.sources import Reason
 from stellarstream_soroban_rpc.endpoints import Endpoint
 from stellarstream_soroban_rpc.failures import AttemptError, UnreachableError
@@ -13,6 +15,9 @@ from stellarstream_soroban_rpc.settings import SorobanRpcSettings
 from stellarstream_soroban_rpc.timing import Timing
 
 T = TypeVar("T")
+
+_TOLD_AFTER = 2
+"""Failures in a row after which the log says so, once: nobody should wait without a word."""
 
 _CHECK_AGAIN_AFTER = 3
 """Failures in a row after which an endpoint is checked anew: another node may be behind it."""
@@ -78,7 +83,7 @@ class Pool:
         self.settings = settings
         self.timing = timing
         self.strikes = 0
-        """Windows given up since an endpoint last served a page."""
+        """Windows given up since a window last got further."""
         self.ranges_read_at: float | None = None
         self._latest = 0
 
@@ -108,11 +113,6 @@ class Pool:
     def served(self, endpoint: Endpoint) -> None:
         """Note that an endpoint answered well."""
         endpoint.failures = 0
-
-    def served_page(self, endpoint: Endpoint) -> None:
-        """Note that an endpoint served a page that was believed."""
-        endpoint.failures = 0
-        self.strikes = 0
 
     # --- choosing --------------------------------------------------------------------------
 
@@ -179,6 +179,8 @@ class Pool:
         endpoint.failures += 1
         if endpoint.failures >= _CHECK_AGAIN_AFTER:
             endpoint.check_again()
+        if endpoint.failures == _TOLD_AFTER:
+            logger.warning("{} Trying again for up to {:.0f} s.", error, self.settings.retry_seconds)
         pause = self.pause(max(endpoint.failures, failures))
         if error.retry_after is not None:
             pause = max(pause, min(error.retry_after, self.settings.retry_seconds / 2))

@@ -64,14 +64,14 @@ class SorobanRpcSource:
                     none.detail, help="Name an endpoint with stellar-rpc v23 or later in 'rpc_url'."
                 ) from None
             return self._identity_of(first)
-        return self._identity_of(next(e for e in self._pool.usable if e.passphrase))
+        return self._identity_of(next(e for e in self._pool.usable if e.checked))
 
     def _identity_of(self, endpoint: Endpoint) -> SourceIdentity:
         warnings = []
         for other in self._pool.endpoints:
             if other.unusable is not None and other is not endpoint:
                 warnings.append(f"{other.unusable[1]} It is not used.")
-            elif other.passphrase is None:
+            elif not other.checked:
                 warnings.append(f"{other.shown} does not answer yet; it is checked before it is used.")
             elif other.warning:
                 warnings.append(other.warning)
@@ -107,7 +107,7 @@ class SorobanRpcSource:
         if recent:
             try:
                 await pool.ask(Endpoint.read_range, pool.latest)
-            except (AttemptError, NotHeldError) as error:
+            except NotHeldError as error:
                 logger.debug("Asking every endpoint: {}", error)
             else:
                 return

@@ -13,7 +13,7 @@ from dataclasses import replace
 from loguru import logger
 
 from stellarstream_core.events import ContractEvent
-from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reason, Unserved, Window
 from stellarstream_soroban_rpc.endpoints import Endpoint
@@ -41,7 +41,7 @@ SMALLEST_PAGE = 100
 """A node that gives up on a single ledger is asked for smaller pages, down to this."""
 
 HOPELESS = 3
-"""So many windows given up in a row, with no page served between, are an outage: the rest is not tried."""
+"""So many windows given up in a row, with no progress between, are an outage: the rest is not tried."""
 
 BISECT_AFTER = 2
 """Failures of one window after which it is halved, so that one bad ledger does not take others along."""
@@ -148,9 +148,9 @@ class Reader:
             asked_at = self._timing.now()
             page = await endpoint.page(ask)
             slow = slow or self._timing.now() - asked_at > self._settings.timeout_seconds / 4
-            self._pool.served_page(endpoint)
+            self._pool.served(endpoint)
             if ask.cursor is not None and not page.events and not page.bounded:
-                ask, page = await self._confirmed(endpoint, part, ask, page)
+                ask, page = await self._confirmed(endpoint, part, ask)
             self._take_in(work, part, ask, page, endpoint)
             events += len(page.events)
             crowded = len(part.events) >= self._settings.window_events or part.size >= MOST_BYTES
@@ -167,7 +167,7 @@ class Reader:
         work.reading = None
         self._learn(work, work.last - first + 1, events, slow=slow)
 
-    async def _confirmed(self, endpoint: Endpoint, part: Part, ask: Ask, page: Page) -> tuple[Ask, Page]:
+    async def _confirmed(self, endpoint: Endpoint, part: Part, ask: Ask) -> tuple[Ask, Page]:
         """Ask again for what a cursor found nothing of, in another way, and return what is to be believed.
 
         Nodes were seen that answer a cursor with nothing while the ledger has more
@@ -177,12 +177,13 @@ class Reader:
         known = part.events[part.complete :]
         if len(known) < max(ask.limit, 2):
             again = replace(ask, cursor=None, limit=min(len(known) + 1, endpoint.most_events))
+            by_ledger = await endpoint.page(again)
             part.forget_incomplete()
-            return again, await endpoint.page(again)
+            return again, by_ledger
         back = await endpoint.page(replace(ask, cursor=known[-2].id, limit=2))
         if back.events != known[-1:]:
             raise WrongAnswerError(f"{endpoint.shown} finds nothing after a cursor where it has events.")
-        return ask, page
+        return ask, back._replace(events=[])
 
     def _take_in(self, work: Work, part: Part, ask: Ask, page: Page, endpoint: Endpoint) -> None:
         if not part.add(page):
@@ -196,6 +197,7 @@ class Reader:
             # Only what no endpoint reached before is progress; else two that fail could take turns for ever.
             work.reached = reached
             work.patience.progressed()
+            self._pool.strikes = 0
 
     def _next_ask(self, work: Work, part: Part, ask: Ask, page: Page) -> Ask:
         """Go on at the next ledger where that is possible, else inside the ledger by cursor.
@@ -273,21 +275,22 @@ class Reader:
         if self._ask_for_less(plan, work, endpoint, error):
             return
         if isinstance(error, CursorRefusedError) and work.reading is not None:
-            work.reading.part.forget_incomplete()
-            work.reading.ask = replace(work.reading.ask, first=work.covered + 1, cursor=None)
+            self._go_on_by_ledger(work.reading)
         patience = work.patience
         patience.failed(error)
         if patience.spent(hurried=self._pool.strikes > 0):
             await self._abandon(plan, work, error)
             return
+        elsewhere = True
         if error.endpoint_fault:
             self._pool.blame(endpoint, error, began, patience.failures)
         else:
+            elsewhere = endpoint not in work.avoid
             work.avoid.add(endpoint)
         if patience.failures >= BISECT_AFTER and not isinstance(error, _NOT_BISECTED) and work.last - work.covered > 1:
-            plan.shrink(work, work.covered + (work.last - work.covered) // 2)
+            self._leave(plan, work, (work.last - work.covered) // 2)
             patience.failures = 0
-        if work.avoid.issuperset(self._pool.usable):
+        if not elsewhere or work.avoid.issuperset(self._pool.usable):
             work.avoid.clear()
             await self._timing.sleep(self._pool.pause(max(patience.failures, 1)))
 
@@ -304,13 +307,28 @@ class Reader:
         if isinstance(error, TooMuchError | TimedOutError) and left > 1:
             # Being timed out costs much more than being told so, hence the larger step.
             kept = max(1, left // (2 if isinstance(error, TooMuchError) else 4))
-            plan.shrink(work, work.covered + kept)
+            self._leave(plan, work, kept)
             lane.size = min(lane.size, kept)
             return isinstance(error, TooMuchError)
         if isinstance(error, TooMuchError) and limit > SMALLEST_PAGE:
             work.limit = max(SMALLEST_PAGE, limit // 2)
             return True
         return False
+
+    def _leave(self, plan: Plan, work: Work, count: int) -> None:
+        """Leave a window ``count`` ledgers beyond what is complete.
+
+        A cursor does not know of that: getEvents scans on from it, queryEvents keeps its bounds. So
+        the rest is asked for by ledger, unless the ledger is larger than a page.
+        """
+        plan.shrink(work, work.covered + count)
+        reading = work.reading
+        if reading is not None and len(reading.part.events) - reading.part.complete < reading.ask.limit:
+            self._go_on_by_ledger(reading)
+
+    def _go_on_by_ledger(self, reading: Reading) -> None:
+        reading.part.forget_incomplete()
+        reading.ask = replace(reading.ask, first=reading.part.covered + 1, cursor=None)
 
     async def _past_retention(self, plan: Plan, work: Work, none: NotHeldError) -> None:
         """Name the ledgers that no endpoint has any more, after asking all of them once again."""
@@ -328,8 +346,10 @@ class Reader:
         oldest = self._pool.oldest
         if oldest > work.first:
             last = min(work.last, oldest - 1)
-            await self._unserved(work.lane.group, LedgerRange(work.first, last), Reason.OUT_OF_RETENTION, none.detail)
+            gone = RangeSet([(work.first, last)]) | plan.take_below(work.lane, oldest)
             work.first = last + 1
+            for piece in gone:
+                await self._unserved(work.lane.group, piece, Reason.OUT_OF_RETENTION, none.detail)
 
     async def _abandon(self, plan: Plan, work: Work, error: AttemptError) -> None:
         """Give a window up; and all that is left, where nothing is served any more."""

@@ -275,8 +275,7 @@ class RpcNode:
         if self.delay:
             await asyncio.sleep(self.delay)
         if fault is Fault.SLOW:
-            while not self._leaving and request.transport is not None and not request.transport.is_closing():
-                await asyncio.sleep(0.01)  # until whoever asked goes away
+            await self._abandoned(request)
         if fault is Fault.RESET:
             if request.transport is not None:
                 request.transport.abort()
@@ -292,6 +291,13 @@ class RpcNode:
                 request.transport.close()
             return response
         return web.Response(body=body, content_type="application/json")
+
+    async def _abandoned(self, request: web.Request) -> None:
+        """Wait until whoever asked has gone away, of which aiohttp tells nobody."""
+        while not self._leaving:
+            if request.transport is None or request.transport.is_closing():
+                return
+            await asyncio.sleep(0.01)
 
     def _body(self, call: Params, method: str, params: Params, fault: Fault | None) -> bytes:
         if fault is Fault.GARBAGE:

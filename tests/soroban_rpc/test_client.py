@@ -26,7 +26,7 @@ from stellarstream_soroban_rpc.failures import (
 from stellarstream_soroban_rpc.timing import Timing
 from tests.soroban_rpc.kit import node
 
-SECRET = "sEcReTkEy12345"  # noqa: S105 - what must not be shown
+SECRET = "sEcReTkEy12345"
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stellarstream_core.errors import SourceError
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.testing.rpc_history import MadeHistory, large_transaction, varied_history
@@ -16,9 +18,7 @@ from tests.soroban_rpc.kit import NATIVE, A, B, C, Clock, assert_exact, node, re
 
 CONTRACTS = [A, B, C, NATIVE]
 
-scopes = st.one_of(
-    st.just(Scope.of("*")), st.sets(st.sampled_from(CONTRACTS), min_size=1).map(lambda members: Scope.of(members))
-)
+scopes = st.one_of(st.just(Scope.of("*")), st.sets(st.sampled_from(CONTRACTS), min_size=1).map(Scope.of))
 sizes = st.fixed_dictionaries(
     {
         "page_limit": st.sampled_from([1, 2, 7, 40, 4_000]),
@@ -32,14 +32,14 @@ ranges = st.tuples(st.integers(2, 560), st.integers(0, 500)).map(lambda pair: Le
 plans = st.dictionaries(st.sampled_from(TRANSIENT), st.floats(0.01, 0.1), max_size=5)
 
 
-def make_history(seed: int, density: float, *, large: bool, latest: int = 1_000) -> MadeHistory:
+def make_history(seed: int, density: float, *, large: bool, latest: int = 1_200) -> MadeHistory:
     events = varied_history(LedgerRange(100, 520), CONTRACTS, seed=seed, density=density)
     if large:
         events = [event for event in events if event.ledger != 333] + large_transaction(333, 2, 300, A)
     return MadeHistory(events, 1, latest)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 99),
     density=st.sampled_from([0.02, 0.3, 0.9]),
@@ -77,12 +77,12 @@ def test_with_passing_faults_nothing_is_missing(seed, density, large, wanted, sc
     plan=plans,
     retries=st.integers(0, 3),
     oldest=st.integers(1, 400),
-    trim_by=st.sampled_from([1, 10, 90]),
+    trim_by=st.sampled_from([1, 10, 60]),
     lag=st.sampled_from([0, 15, 500]),
     poison=st.frozensets(st.integers(100, 600), max_size=2),
     second=st.booleans(),
 )
-def test_whatever_goes_wrong_the_rest_is_exact(  # noqa: PLR0917 - hypothesis passes them by name
+def test_whatever_goes_wrong_the_rest_is_exact(
     seed, wanted, scope, own, plan, retries, oldest, trim_by, lag, poison, second
 ):
     async def run():
@@ -95,10 +95,8 @@ def test_whatever_goes_wrong_the_rest_is_exact(  # noqa: PLR0917 - hypothesis pa
             backup.lag, other.oldest = 600, 150
             nodes = (first, backup) if second else (first,)
             async with source(*nodes, clock=Clock(seed), max_retries=retries, **own) as opened:
-                try:
+                with suppress(SourceError):
                     await opened.reach()
-                except Exception as error:
-                    assert str(error)
                 first.lag = lag
                 result = await read(opened, wanted, scope)
         assert_exact(result, wanted, scope, other)

@@ -262,6 +262,6 @@ def test_a_topic_is_matched_by_its_bytes_at_its_place(history):
     found = get_events(
         {"startLedger": 10, "filters": [{"topics": [["*", second, "**"]]}], "pagination": {"limit": 10_000}}, history
     )
-    assert found["events"] == [event for event in every if second == (event.get("topic", ["", ""]) + ["", ""])[1]]
+    assert found["events"] == [event for event in every if second in event.get("topic", [])[1:2]]
     other = scval.to_symbol("nothing_is_so").to_xdr()
     assert get_events({"startLedger": 10, "filters": [{"topics": [[other, "**"]]}]}, history)["events"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import gzip
 
 import orjson
@@ -142,6 +143,20 @@ def test_neighbours_share_what_they_have_in_common():
     assert first.tx_hash is second.tx_hash is third.tx_hash
     assert first.contract_id is third.contract_id
     assert first.topics[0] is third.topics[0]
+
+
+def test_the_collector_is_put_off_only_while_a_page_is_parsed():
+    read_get_events(answer(ask()), ask(), 0)
+    assert gc.isenabled()
+    with pytest.raises(BadPageError):
+        read_get_events({**answer(ask()), "events": [7]}, ask(), 0)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read_get_events(answer(ask()), ask(), 0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 # --- bad pages ------------------------------------------------------------------------------

@@ -159,7 +159,10 @@ async def test_ledgers_trimmed_while_they_were_read_are_not_taken_for_empty():
 async def test_a_plain_node_takes_over_from_one_with_full_history():
     history = varied()
     dying = Faults([None, None], rates={Fault.RESET: 1.0}, in_a_row=10**6, methods=["queryEvents"])
-    async with archive(history, faults=dying) as first, node(history) as second:
-        async with source(first, second, page_limit=50) as opened:
-            await whole(opened, LedgerRange(101, 900), Scope.of([A, B]), history)
-            assert second.count("getEvents")
+    async with (
+        archive(history, faults=dying) as first,
+        node(history) as second,
+        source(first, second, page_limit=50) as opened,
+    ):
+        await whole(opened, LedgerRange(101, 900), Scope.of([A, B]), history)
+        assert second.count("getEvents")

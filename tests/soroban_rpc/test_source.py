@@ -80,11 +80,14 @@ async def test_an_old_node_is_refused_before_anything_is_read():
 
 
 async def test_a_node_with_the_filter_bug_and_one_without_version_are_used_with_a_warning():
-    async with node(history(), version="27.1.0") as buggy, node(history(), version=None) as silent:
-        async with source(buggy, silent) as opened:
-            warnings = (await opened.identity()).warnings
-            assert "nothing is lost here" in warnings[0]
-            assert "cannot be checked" in warnings[1]
+    async with (
+        node(history(), version="27.1.0") as buggy,
+        node(history(), version=None) as silent,
+        source(buggy, silent) as opened,
+    ):
+        warnings = (await opened.identity()).warnings
+        assert "nothing is lost here" in warnings[0]
+        assert "cannot be checked" in warnings[1]
 
 
 async def test_a_single_endpoint_of_another_network_is_shown_as_what_it_is():

@@ -279,11 +279,13 @@ async def test_a_pause_that_the_node_asks_for_is_kept():
 
 async def test_no_answer_in_time_makes_the_next_question_smaller():
     history = varied()
-    async with node(history, faults=Faults([Fault.SLOW])) as made:
-        async with source(made, timeout_seconds=0.2, windows_in_flight=1) as opened:
-            await whole(opened, LedgerRange(101, 900), ONE, history)
-            asked = [params for name, params in made.calls if name == "getEvents"]
-            assert [p["endLedger"] - p["startLedger"] for p in asked[:2]] == [800, 200]
+    async with (
+        node(history, faults=Faults([Fault.SLOW])) as made,
+        source(made, timeout_seconds=0.2, windows_in_flight=1) as opened,
+    ):
+        await whole(opened, LedgerRange(101, 900), ONE, history)
+        asked = [params for name, params in made.calls if name == "getEvents"]
+        assert [p["endLedger"] - p["startLedger"] for p in asked[:2]] == [800, 200]
 
 
 async def test_error_32001_halves_the_window_until_the_node_can():
@@ -390,24 +392,26 @@ async def test_a_dead_endpoint_is_left_for_the_next():
 async def test_an_endpoint_that_dies_on_the_way_is_left_for_the_next():
     history = varied()
     dying = Faults([None, None], rates={Fault.RESET: 1.0}, in_a_row=10**6, methods=["getEvents", "getHealth"])
-    async with node(history, faults=dying) as first, node(history) as second:
-        async with source(first, second, page_limit=50) as opened:
-            await whole(opened, LedgerRange(200, 900), EVERY, history)
-            assert second.count("getEvents")
+    async with (
+        node(history, faults=dying) as first,
+        node(history) as second,
+        source(first, second, page_limit=50) as opened,
+    ):
+        await whole(opened, LedgerRange(200, 900), EVERY, history)
+        assert second.count("getEvents")
 
 
 async def test_with_every_endpoint_down_the_range_is_given_up_in_bounded_time():
     clock = Clock()
     faults = Faults(rates={Fault.BUSY: 1.0}, in_a_row=10**6)
-    async with node(varied(latest=900_000), faults=faults) as made:
-        async with source(made, DEAD, clock=clock) as opened:
-            await opened.reach()
-            began = clock.time
-            result = await read(opened, LedgerRange(1_000, 890_000), ONE)
-            assert_exact(result, LedgerRange(1_000, 890_000), ONE, made.history)
-            assert result.reasons == {Reason.UNAVAILABLE}
-            assert clock.time - began < 2 * 180
-            assert len(result.gaps) < 20
+    async with node(varied(latest=900_000), faults=faults) as made, source(made, DEAD, clock=clock) as opened:
+        await opened.reach()
+        began = clock.time
+        result = await read(opened, LedgerRange(1_000, 890_000), ONE)
+        assert_exact(result, LedgerRange(1_000, 890_000), ONE, made.history)
+        assert result.reasons == {Reason.UNAVAILABLE}
+        assert clock.time - began < 2 * 180
+        assert len(result.gaps) < 20
 
 
 async def test_a_source_that_never_answered_names_the_whole_range():
@@ -431,10 +435,13 @@ async def test_pages_of_two_endpoints_never_meet_inside_a_ledger():
     full = MadeHistory(large_transaction(500, 1, 90, A), 1, 1_000)
     other = MadeHistory(large_transaction(500, 1, 89, A), 1, 1_000)
     dying = Faults([None, None, None], rates={Fault.BUSY: 1.0}, in_a_row=10**6)
-    async with node(full, faults=dying) as first, node(other) as second:
-        async with source(first, second, page_limit=20, windows_in_flight=1) as opened:
-            result = await read(opened, LedgerRange(480, 520), ONE)
-            assert result.events() == other.truth
+    async with (
+        node(full, faults=dying) as first,
+        node(other) as second,
+        source(first, second, page_limit=20, windows_in_flight=1) as opened,
+    ):
+        result = await read(opened, LedgerRange(480, 520), ONE)
+        assert result.events() == other.truth
 
 
 # --- many contracts, memory, closing --------------------------------------------------------
