@@ -135,7 +135,7 @@ class SyncInterruptedError(StellarStreamError):
     """A sync was stopped before it knew what to do."""
 
     code = "interrupted"
-    title = "Stopped"
+    title = "Interrupted"
     exit_code = ExitCode.INCOMPLETE
 
 

@@ -33,7 +33,7 @@ class Transaction(Protocol):
         """Run a statement and return how many rows it touched."""
         ...
 
-    def many(self, sql: str, rows: Iterable[Values]) -> None:
+    def many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run a statement for each row of values."""
         ...
 
@@ -49,7 +49,7 @@ class Transaction(Protocol):
         """Return those of the transactions that are there."""
         ...
 
-    def add_events(self, rows: Sequence[Row]) -> None:
+    def add_events(self, rows: Iterable[Row]) -> None:
         """Insert events, each row with its window's id at the end. Raises :class:`ClashError` where one is there."""
         ...
 

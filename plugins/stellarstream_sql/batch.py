@@ -1,4 +1,4 @@
-"""A window made ready for the database: checked, as rows, with its transactions. Pure, no database.
+"""A window made ready for the database: checked, and compared with what is stored. Pure, no database.
 
 Nothing is written before a window went through here, so that a mistake of a source plugin is told
 as one instead of being stored.
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from stellarstream_core.errors import InvalidEventError
-from stellarstream_core.events import AFTER_ALL_TXS, BEFORE_ALL_TXS, ContractEvent, EventId, parse_event_id
+from stellarstream_core.events import AFTER_ALL_TXS, BEFORE_ALL_TXS, MAX_OP, ContractEvent, event_index, parse_event_id
 from stellarstream_core.sources import Window
 from stellarstream_sql.rows import Row, to_row
 
@@ -49,10 +49,9 @@ class Disputed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A checked window. ``rows`` stand beside ``window.events``; ``disputed`` are those at odds with earlier ones."""
+    """A checked window with its transactions; ``disputed`` are events at odds with earlier ones of the same window."""
 
     window: Window
-    rows: Sequence[Row]
     transactions: Mapping[str, TransactionPlace]
     disputed: Sequence[Disputed] = field(default=())
 
@@ -64,7 +63,7 @@ class Batch:
 
 
 def prepare(window: Window) -> Batch:
-    """Check a window and turn it into rows; raise ``InvalidEventError`` where it contradicts itself.
+    """Check a window; raise ``InvalidEventError`` where it contradicts itself.
 
     Checked are: the order of ids, each id against ledger and event index, range and scope, the
     form of hash and type. A transaction in two places of one window is no such error but a
@@ -74,9 +73,9 @@ def prepare(window: Window) -> Batch:
     everything, members = window.scope.everything, frozenset(window.scope.members)
     places: dict[str, TransactionPlace] = {}
     disputed: list[Disputed] = []
-    rows: list[Row] = []
     previous = toid = told = ""
-    parts, base, doubtful = EventId(0, 0, 0, 0), 0, False
+    number = base = tx = 0
+    doubtful = False
     for event in window.events:
         event_id, ledger, _, tx_hash, index, contract_id, kind, _, _ = event
         if event_id <= previous:
@@ -84,25 +83,26 @@ def prepare(window: Window) -> Batch:
                 f"{event_id} comes after {previous}: a window's events stand in id order, each once"
             )
         previous = event_id
-        if event_id[:20] != toid:
-            parts = parse_event_id(event_id)
-            toid, told = event_id[:20], ""
-            base = parts.event_index - parts.counter
-            if not first <= parts.ledger <= last:
-                raise InvalidEventError(f"{event_id} lies in ledger {parts.ledger}, outside its window {window.range}")
-        if event_id != f"{toid}{index - base:010d}" or ledger != parts.ledger:
+        if event_id[:19] != toid:  # once for all events of a transaction's place
+            toid, told = event_id[:19], ""
+            number = int(toid) if toid.isdecimal() else 0
+            tx = number >> 12 & AFTER_ALL_TXS
+            base = event_index(tx, number & MAX_OP, 0)
+        if event_id != f"{number:019d}-{index - base:010d}" or ledger != number >> 32:
+            parse_event_id(event_id)  # it may be no id at all
             raise InvalidEventError(f"{event_id} does not belong to ledger {ledger}, event index {index}")
+        if not first <= ledger <= last:
+            raise InvalidEventError(f"{event_id} lies in ledger {ledger}, outside its window {window.range}")
         if not everything and contract_id not in members:
             raise InvalidEventError(f"{event_id} belongs to {contract_id}, which its window does not cover")
         if kind not in _TYPES:
             raise InvalidEventError(f"{event_id}: {kind!r:.40} is not an event type that is stored (contract, system)")
-        if tx_hash != told:  # once for all events of a transaction's place
+        if tx_hash != told:
             told = tx_hash
-            doubtful = not _add_place(places, tx_hash, ledger, parts.tx)
+            doubtful = not _add_place(places, tx_hash, ledger, tx)
         if doubtful:
             disputed.append(Disputed(event, ConflictKind.TRANSACTION))
-        rows.append(to_row(event))
-    return Batch(window, rows, places, disputed)
+    return Batch(window, places, disputed)
 
 
 def _add_place(places: dict[str, TransactionPlace], tx_hash: str, ledger: int, tx: int) -> bool:
@@ -126,10 +126,15 @@ def fits(place: TransactionPlace, ledger: int, order: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Offered events against stored ones: ids that are stored already, the same, and the disputed."""
+    """Offered events against stored ones: ids that are stored already, the same, and the disputed.
+
+    ``outrun``: another process stored one of the events between two of the look-ups, which
+    therefore do not fit together.
+    """
 
     known: frozenset[str]
     disputed: Sequence[Disputed]
+    outrun: bool = False
 
 
 def compare(
@@ -144,11 +149,12 @@ def compare(
     transaction and event index, and the places of transactions. The latter two are only asked about
     events whose id is unknown: where it is known, the row itself says all.
     """
-    stored = {row[0]: row for row in by_id(batch.rows)}
+    rows = [to_row(event) for event in batch.window.events]
+    stored = {row[0]: row for row in by_id(rows)}
     known: set[str] = set()
     disputed: list[Disputed] = []
     unknown: list[tuple[ContractEvent, Row]] = []
-    for event, row in zip(batch.window.events, batch.rows, strict=True):
+    for event, row in zip(batch.window.events, rows, strict=True):
         same = stored.get(event.id)
         if same is None:
             unknown.append((event, row))
@@ -157,12 +163,15 @@ def compare(
         else:
             disputed.append(Disputed(event, ConflictKind.CONTENT))
     if unknown:
-        taken = {(row[3], row[4]) for row in by_identity([row for _, row in unknown])}
+        taken = {(row[3], row[4]): row[0] for row in by_identity([row for _, row in unknown])}
         hashes = sorted({event.tx_hash for event, _ in unknown})
         known_places = {place.tx_hash: place for place in places(hashes)}
         for event, _ in unknown:
             place = known_places.get(event.tx_hash)
-            if (event.tx_hash, event.event_index) in taken:
+            holder = taken.get((event.tx_hash, event.event_index))
+            if holder == event.id:
+                return Comparison(frozenset(known), disputed, outrun=True)
+            if holder is not None:
                 disputed.append(Disputed(event, ConflictKind.IDENTITY))
             elif place is not None and not fits(place, event.ledger, tx_order(event.id)):
                 disputed.append(Disputed(event, ConflictKind.TRANSACTION))

@@ -39,7 +39,7 @@ class _NothingChanged(Exception):  # noqa: N818 - not an error: it undoes a tran
 class _Decision:
     """What a window adds, given what is stored: ``write`` are its ledgers that get a window row."""
 
-    new: Sequence[tuple[ContractEvent, Row]]
+    new: Sequence[ContractEvent]
     known: int
     disputed: Sequence[Disputed]
     excluded: frozenset[int]
@@ -95,28 +95,24 @@ class _WindowCommit:
                     transaction.lock_store()
                     self._record(transaction, disputed)
             return CommitResult(None, (), known, _ledgers(d.event.ledger for d in disputed), len(disputed))
-        new = [event for event, _ in decision.new]
-        return CommitResult(commit, new, known, _ledgers(d.event.ledger for d in disputed), len(disputed))
+        return CommitResult(commit, decision.new, known, _ledgers(d.event.ledger for d in disputed), len(disputed))
 
     def _decide(self, transaction: Transaction, *, careful: bool) -> _Decision:
         batch, window = self._batch, self._window
         sets = self._contract_sets.members(transaction)
         covered = self._covered(transaction, sets)
         if not careful and covered is None:
-            new = list(zip(window.events, batch.rows, strict=True))
-            return _Decision(new, 0, (), frozenset(), RangeSet([window.range]))
+            return _Decision(window.events, 0, (), frozenset(), RangeSet([window.range]))
         comparison = self._compare(transaction)
+        if comparison.outrun:
+            raise ClashError("another process is committing the same events")
         inside = (dispute for dispute in batch.disputed if dispute.event.id not in comparison.known)
         by_id = {dispute.event.id: dispute for dispute in (*inside, *comparison.disputed)}
         disputed = [by_id[event_id] for event_id in sorted(by_id)]
         excluded = frozenset(dispute.event.ledger for dispute in disputed)
-        new = [
-            (event, row)
-            for event, row in zip(window.events, batch.rows, strict=True)
-            if event.id not in comparison.known and event.ledger not in excluded
-        ]
+        new = [event for event in window.events if event.id not in comparison.known and event.ledger not in excluded]
         lacking = RangeSet([window.range]) - _ledgers(excluded) - (covered or RangeSet())
-        write = lacking | _ledgers(event.ledger for event, _ in new)
+        write = lacking | _ledgers(event.ledger for event in new)
         return _Decision(new, len(comparison.known), disputed, excluded, write)
 
     def _covered(self, transaction: Transaction, sets: Sets) -> RangeSet | None:
@@ -131,7 +127,7 @@ class _WindowCommit:
 
     def _compare(self, transaction: Transaction) -> Comparison:
         batch = self._batch
-        if not batch.rows:
+        if not batch.window.events:
             return Comparison(frozenset(), ())
         return compare(batch, transaction.stored_by_id, transaction.stored_by_identity, transaction.stored_transactions)
 
@@ -140,7 +136,7 @@ class _WindowCommit:
             self._add_transactions(transaction, self._batch.places(decision.excluded))
         windows = list(self._add_windows(transaction, decision.write))
         if decision.new:
-            transaction.add_events(_with_windows(decision.new, windows))
+            transaction.add_events(_rows(decision.new, windows))
         transaction.lock_store()
         sets = self._contract_sets.members(transaction)
         if not transaction.exclusive and not decision.new:
@@ -203,18 +199,16 @@ class _WindowCommit:
         return Commit(position, windows[0][1], span)
 
 
-def _with_windows(new: Sequence[tuple[ContractEvent, Row]], windows: Sequence[tuple[LedgerRange, int]]) -> list[Row]:
-    """Return rows with the id of the window they lie in; both come in ledger order."""
-    if len(windows) == 1:
-        window_id = windows[0][1]
-        return [(*row, window_id) for _, row in new]
-    rows: list[Row] = []
+def _rows(events: Sequence[ContractEvent], windows: Sequence[tuple[LedgerRange, int]]) -> Iterator[Row]:
+    """Yield rows to store, with the id of the window each event lies in; both come in ledger order.
+
+    They are made while the database already takes the first of them.
+    """
     at = 0
-    for _, row in new:
-        while windows[at][0].last < row[1]:
+    for event in events:
+        while windows[at][0].last < event.ledger:
             at += 1
-        rows.append((*row, windows[at][1]))
-    return rows
+        yield to_row(event, (windows[at][1],))
 
 
 def _ledgers(ledgers: Iterable[int]) -> RangeSet:

@@ -40,8 +40,8 @@ def sets_of(contract: str, sets: Sets) -> tuple[int, ...]:
 
 def join(transaction: Transaction, key: RunKey, piece: LedgerRange, window_id: int) -> None:
     """Add a window's ledgers to the runs of its kind; runs that touch it become one with it."""
-    touching = [run for run in transaction.all(statements.RUN_BEFORE, (*key, piece.first)) if run[1] >= piece.first - 1]
-    touching += transaction.all(statements.RUNS_FROM, (*key, piece.first, piece.last + 1))
+    values = (*key, piece.first, piece.first - 1, *key, piece.first, piece.last + 1)
+    touching = transaction.all(statements.RUNS_TOUCHING, values)
     last = max([piece.last, *(run[1] for run in touching)])
     if len(touching) == 1 and touching[0][0] < piece.first:
         if last > touching[0][1]:

@@ -73,10 +73,13 @@ class PostgresqlTransaction:
         """Run a statement and return how many rows it touched."""
         return self._connection.execute(_text(sql), values).rowcount
 
-    def many(self, sql: str, rows: Iterable[Values]) -> None:
-        """Run a statement for each row of values, in one round trip."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(_text(sql), rows)
+    def many(self, sql: str, rows: Sequence[Values]) -> None:
+        """Run a statement for each row of values; psycopg sends several of them together."""
+        if len(rows) == 1:
+            self._connection.execute(_text(sql), rows[0])
+        elif rows:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(_text(sql), rows)
 
     def lock_store(self) -> None:
         """Take the store's row: other commits wait here until this one ends."""
@@ -86,20 +89,19 @@ class PostgresqlTransaction:
         """Insert the transactions that are not there, in the order of their hashes, as every commit does.
 
         A plain COPY is twice as fast as an insert that looks for each, so it is tried first. Where
-        other contracts' events told of the same transactions before, it fails at the first; then
-        the next commits do not try.
+        other contracts' events told of the same transactions before, it fails at the first known
+        one; then this commit starts again, and it and the next ones do not try.
         """
         if not places:
             return 0
-        ordered = sorted(places)
+        ordered = sorted(map(tuple, places))  # psycopg is a quarter slower with named tuples
         if not self._hints.shared_transactions:
             try:
-                with self._connection.transaction():
-                    self._copy(statements.COPY_TRANSACTIONS_POSTGRESQL, statements.TRANSACTION_TYPES, ordered)
-            except errors.UniqueViolation:
+                self._copy(statements.COPY_TRANSACTIONS_POSTGRESQL, statements.TRANSACTION_TYPES, ordered)
+            except errors.UniqueViolation as error:
                 self._hints.shared_transactions = MERGED_COMMITS
-            else:
-                return len(ordered)
+                raise ClashError(str(error)) from error
+            return len(ordered)
         self._hints.shared_transactions -= 1
         return self.run(statements.ADD_TRANSACTIONS_POSTGRESQL, _columns(ordered, 0, 1, 2))
 
@@ -107,7 +109,7 @@ class PostgresqlTransaction:
         """Return those of the transactions that are there."""
         return [TransactionPlace(*row) for row in self.all(statements.STORED_TRANSACTIONS_POSTGRESQL, [list(hashes)])]
 
-    def add_events(self, rows: Sequence[Row]) -> None:
+    def add_events(self, rows: Iterable[Row]) -> None:
         """Copy events straight into their table; raise :class:`ClashError` where one is there.
 
         A temporary table in between costs a quarter of the speed and is of use only where rows may
@@ -146,7 +148,7 @@ class PostgresqlBackend:
         self._lock = Lock()
         self._hints = _Hints()
         self._readers = self._database(READERS)
-        self._writer: Connection | None = self._connect()
+        self._writer: Connection | None = self._connect_writer()
 
     def exists(self) -> bool:
         """Tell whether the database is there: it is, or opening had failed."""
@@ -234,6 +236,12 @@ class PostgresqlBackend:
         except (psycopg.Error, UnicodeError) as error:
             raise self._unreachable(error) from None
 
+    def _connect_writer(self) -> Connection:
+        connection = self._connect()
+        with self._told():
+            connection.execute(_LOCK_TIMEOUT)
+        return connection
+
     def _begin(self) -> Connection:
         """Begin on the kept connection; on a new one where it was lost while idle."""
         if self._writer is not None:
@@ -243,8 +251,7 @@ class PostgresqlBackend:
                 self._writer.close()
             else:
                 return self._writer
-        self._writer = self._connect()
-        self._writer.execute(_LOCK_TIMEOUT)
+        self._writer = self._connect_writer()
         self._writer.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
         return self._writer
 
@@ -265,11 +272,11 @@ class PostgresqlBackend:
             raise self._explained(_driver_error(error)) from error
 
     def _unreachable(self, error: Exception) -> StorageError:
-        said = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
-        said = said.removeprefix("connection failed: ")
+        lines = str(error).strip().splitlines() or ["no answer"]
+        said = " ".join(line.strip() for line in lines if not line.startswith("\t")).removeprefix("connection failed: ")
         lower = said.lower()
         help = next((text for mark, text in _CONNECTION_HELP if mark in lower), "Check 'database_url' and the server.")
-        return StorageError(f"Cannot connect to {self.url}: {self._address.scrub(said)}.", help=help)
+        return StorageError(f"Cannot connect to {self.url}: {self._address.scrub(said).rstrip('.')}.", help=help)
 
     def _explained(self, error: BaseException) -> StorageError:
         state = getattr(error, "sqlstate", None) or ""

@@ -20,13 +20,13 @@ TOPIC_COLUMNS = 4
 _PADDING: tuple[tuple[None, ...], ...] = tuple((None,) * (TOPIC_COLUMNS + 1 - n) for n in range(TOPIC_COLUMNS + 1))
 
 
-def to_row(event: ContractEvent) -> Row:
-    """Return the event's row."""
+def to_row(event: ContractEvent, tail: tuple[int, ...] = ()) -> Row:
+    """Return the event's row, with ``tail`` (its window's id, where it is to be stored) at the end."""
     topics = event.topics
     count = len(topics)
     if count <= TOPIC_COLUMNS:
-        return (*event[:7], *topics, *_PADDING[count], event.value)
-    return (*event[:7], *topics[:TOPIC_COLUMNS], pack_topics(topics[TOPIC_COLUMNS:]), event.value)
+        return (*event[:7], *topics, *_PADDING[count], event.value, *tail)
+    return (*event[:7], *topics[:TOPIC_COLUMNS], pack_topics(topics[TOPIC_COLUMNS:]), event.value, *tail)
 
 
 def to_event(row: Row) -> ContractEvent:

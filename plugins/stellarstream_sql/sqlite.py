@@ -57,7 +57,7 @@ class SqliteTransaction:
         """Run a statement and return how many rows it touched."""
         return self._connection.execute(sql, values).rowcount
 
-    def many(self, sql: str, rows: Iterable[Values]) -> None:
+    def many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run a statement for each row of values."""
         self._connection.executemany(sql, rows)
 
@@ -74,7 +74,7 @@ class SqliteTransaction:
         found = (query(statements.STORED_TRANSACTION_SQLITE, (tx_hash,)).fetchone() for tx_hash in hashes)
         return [TransactionPlace(*row) for row in found if row is not None]
 
-    def add_events(self, rows: Sequence[Row]) -> None:
+    def add_events(self, rows: Iterable[Row]) -> None:
         """Insert events with their window's id; raise :class:`ClashError` where one is there."""
         try:
             self._connection.executemany(statements.ADD_EVENT_SQLITE, rows)

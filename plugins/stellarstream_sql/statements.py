@@ -65,15 +65,17 @@ INSERT_WINDOW = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING id
 """
-RUN_BEFORE = """
-    SELECT first_ledger, last_ledger, window_id FROM coverage
-    WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger < ?
-    ORDER BY first_ledger DESC LIMIT 1
-"""
-RUNS_FROM = """
+RUNS_TOUCHING = """
+    SELECT * FROM (
+        SELECT first_ledger, last_ledger, window_id FROM coverage
+        WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger < ?
+        ORDER BY first_ledger DESC LIMIT 1
+    ) AS before WHERE last_ledger >= ?
+    UNION ALL
     SELECT first_ledger, last_ledger, window_id FROM coverage
     WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger BETWEEN ? AND ?
 """
+"""Values: the kind, the range's first ledger, the ledger before it, the kind, the first, the ledger after the last."""
 DELETE_RUN = """
     DELETE FROM coverage
     WHERE contract_set_id = ? AND evidence = ? AND source = ? AND flavour = ? AND first_ledger = ?

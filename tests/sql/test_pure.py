@@ -15,7 +15,7 @@ from stellarstream_core.sources import Evidence
 from stellarstream_core.testing.scripted import made_event
 from stellarstream_core.testing.storage_conformance import ANY, A, window
 from stellarstream_sql.anchors import MOST, RECENT, to_drop
-from stellarstream_sql.batch import ConflictKind, prepare
+from stellarstream_sql.batch import ConflictKind, compare, prepare
 from stellarstream_sql.coverage import covered_for_all, join, merge
 from stellarstream_sql.rows import pack_topics, to_event, to_row, unpack_topics
 from stellarstream_sql.statements import EVENT_COLUMNS
@@ -121,6 +121,13 @@ def test_each_event_of_a_misplaced_transaction_is_disputed():
     right = made_event(14, 2, 0, A)
     batch = prepare(window(12, 14, [first, *wrong, right]))
     assert batch.disputed == [(event, ConflictKind.TRANSACTION) for event in wrong]
+
+
+def test_an_event_stored_between_two_look_ups_is_no_conflict():
+    event = made_event(12, 1, 0, A)
+    batch = prepare(window(12, 12, [event]))
+    found = compare(batch, lambda rows: [], lambda rows: rows, lambda hashes: [])
+    assert (found.outrun, found.disputed) == (True, [])
 
 
 @pytest.mark.parametrize(

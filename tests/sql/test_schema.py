@@ -20,6 +20,7 @@ from stellarstream_sql import statements as texts
 from stellarstream_sql.models import TABLES
 from stellarstream_sql.rows import to_row
 from stellarstream_sql.storage import SqlStorage
+from tests.paths import ROOT
 from tests.sql.conftest import open_url
 
 FOLDER = MODELS.migrations
@@ -93,6 +94,31 @@ def test_the_models_name_the_columns_of_the_tables(storage):
 
     found = storage._backend.read(columns)
     assert found == {model._meta.table_name: list(model._meta.columns) for model in TABLES}
+
+
+def test_the_documentation_names_every_table_and_column():
+    page = (ROOT / "docs" / "storage.md").read_text()
+    for model in TABLES:
+        section = page.split(f"### {model._meta.table_name}", 1)
+        if model._meta.table_name.startswith("contract_set"):
+            section = page.split("### contract_sets, contract_set_members", 1)
+        text = (
+            section[1]
+            .split("\n### ", 1)[0]
+            .split("\n## ", 1)[0]
+            .replace("`topic0` … `topic3`", "`topic0` `topic1` `topic2` `topic3`")
+        )
+        missing = [name for name in model._meta.columns if f"`{name}`" not in text and f".{name}`" not in text]
+        assert missing == [], model._meta.table_name
+
+
+def test_a_commit_is_flushed_to_the_disk_unless_told_otherwise(tmp_path):
+    with closing(open_url(f"sqlite:///{tmp_path / 'x.db'}")) as storage:
+        storage.migrate()
+        assert storage.durable
+        assert query(storage, "PRAGMA synchronous") == [(2,)]
+        storage.durable = False
+        assert query(storage, "PRAGMA synchronous") == [(1,)]
 
 
 @pytest.mark.parametrize(
