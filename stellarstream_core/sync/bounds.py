@@ -22,7 +22,7 @@ def parse_bound(text: str, word: str, *, relative: bool = False) -> int | None:
     if number is None or number == 0 or not lowest <= number <= LAST_LEDGER:
         also = f", '{word}'" + (", or -N for the last N ledgers" if relative else "")
         raise InvalidRangeError(
-            f"{text!r} is not a ledger: give a sequence from {FIRST_LEDGER} to {LAST_LEDGER}{also}."
+            f"{text!r:.40} is not a ledger: give a sequence from {FIRST_LEDGER} to {LAST_LEDGER}{also}."
         )
     return number
 
@@ -35,7 +35,7 @@ def resolve(
     reach: Reach,
     follow: bool,
 ) -> LedgerRange | None:
-    """Return the wanted range, or None where it is empty because everything up to the tip is there.
+    """Return the wanted range, or None where nothing of it has closed yet or all of it is there.
 
     ``first`` and ``last`` are as :func:`parse_bound` returns them; ``resume`` is the ledger after
     the watermark, or the configured start, or None where nothing tells. Raises
@@ -54,17 +54,14 @@ def resolve(
                 help=f"Say where to begin: --from {reach.oldest} (the oldest this source has), --from -1000, "
                 "or set start_ledger.",
             )
-        if resume > upto:
-            return None
-        return LedgerRange.of(resume, upto)
+        return LedgerRange.of(resume, upto) if resume <= upto else None
     if first < 0:
-        first = max(FIRST_LEDGER, upto + 1 + first)
-    if first > upto:
-        if last is None and first > reach.latest and not follow:
-            raise InvalidRangeError(
-                f"Ledger {first} is beyond the tip: the network is at ledger {reach.latest}.",
-                help="Give an earlier --from, or add --follow to wait for it.",
-            )
-        if last is None and follow:
+        first = max(FIRST_LEDGER, min(upto, reach.latest) + 1 + first)
+    if first > upto and last is None:
+        if follow:
             return None
+        raise InvalidRangeError(
+            f"Ledger {first} is beyond the tip: the network is at ledger {reach.latest}.",
+            help="Give an earlier --from, or add --follow to wait for it.",
+        )
     return LedgerRange.of(first, upto)

@@ -1,13 +1,13 @@
-"""The engine: fills a range from sources into a storage, and keeps count of what it did.
+"""The engine: fills ledgers from sources into a storage, and keeps count of what it did.
 
-Coverage in the database is the only truth: after each source the plan is made anew from what is
-stored, so a crashed, repeated or concurrent run needs no state of its own.
+Coverage in the database is the only truth: before each source the plan is made from what is stored,
+so a crashed, repeated or concurrent run needs no state of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,9 +16,11 @@ from typing import TypeVar
 from loguru import logger
 
 from stellarstream_core.errors import (
+    InvalidEventError,
     ProtocolUpgradeNeededError,
     SourceError,
     SourceMisbehavedError,
+    SourceUnusableError,
     StellarStreamError,
     XdrError,
 )
@@ -29,8 +31,11 @@ from stellarstream_core.sources import Reach, Reason, Source, Unserved, Window
 from stellarstream_core.storage import CommitResult, Storage
 from stellarstream_core.sync.plan import Task, clip, plan, spread
 from stellarstream_core.sync.progress import Progress, Silence
+from stellarstream_core.sync.reasons import Reasons
 
 T = TypeVar("T")
+
+_FROM_A_SOURCE = (SourceError, SourceUnusableError, XdrError, InvalidEventError)
 
 
 @dataclass(slots=True)
@@ -44,7 +49,7 @@ class Counts:
 
 @dataclass(slots=True)
 class SyncEngine:
-    """Fills ledger ranges from ``sources`` (in order of preference) into ``storage``.
+    """Fills ledgers from ``sources`` (in order of preference) into ``storage``.
 
     ``workers`` ranges are fetched side by side; commits are made one at a time, in one thread.
     """
@@ -55,54 +60,63 @@ class SyncEngine:
     progress: Progress = field(default_factory=Silence)
     workers: int = 1
     counts: Counts = field(default_factory=Counts)
-    given_up: list[Unserved] = field(default_factory=list)
+    reasons: Reasons = field(default_factory=Reasons)
     sink_failures: dict[str, int] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage"), init=False
     )
 
-    async def fill(self, wanted: LedgerRange, scope: Scope, reaches: dict[str, Reach] | None = None) -> None:
-        """Fetch and commit what ``scope`` lacks of ``wanted``; what no source serves is in ``given_up``.
+    async def fill(self, wanted: RangeSet, scope: Scope, reaches: dict[str, Reach] | None = None) -> None:
+        """Fetch and commit what ``scope`` lacks of ``wanted``; why the rest is missing is in ``reasons``.
 
-        ``reaches`` holds what is known of sources' reach by name; others are asked.
+        ``reaches`` holds what is known of sources' reach by name; others are asked. Raises
+        ``StorageError`` where the database fails; what a source does wrong raises nothing.
         """
         known = {} if reaches is None else reaches
-        self.given_up = [item for item in self.given_up if item.range.overlap(wanted) is None]
         tasks = await self.missing(wanted, scope)
-        self.progress.planned(wanted, RangeSet(task.range for task in tasks).size)
+        if (bounds := wanted.bounds) is not None:
+            self.progress.planned(bounds, RangeSet(task.range for task in tasks).size)
         if not self.sources:
             self._give_up(tasks, Reason.UNAVAILABLE, "no source answered")
-        for source in self.sources:
+        for number, source in enumerate(self.sources):
+            if number:
+                tasks = await self.missing(wanted, scope)
             if not tasks:
                 return
             try:
                 reach = known.get(source.name) or await source.reach()
-            except SourceError as error:
-                self._give_up(tasks, Reason.UNAVAILABLE, str(error))
+            except _FROM_A_SOURCE as error:
+                self._give_up(tasks, _reason(error), str(error))
                 continue
             known[source.name] = reach
             within = LedgerRange(reach.oldest, reach.latest) if reach.oldest <= reach.latest else None
             inside, outside = clip(tasks, within)
             self._note_outside(outside, source, reach)
             await self._fetch(source, inside)
-            tasks = await self.missing(wanted, scope)
 
-    async def missing(self, wanted: LedgerRange, scope: Scope) -> list[Task]:
+    async def missing(self, wanted: RangeSet, scope: Scope) -> list[Task]:
         """Return the tasks that would complete ``wanted``."""
+        bounds = wanted.bounds
+        if bounds is None:
+            return []
 
         def read() -> list[Task]:
-            whole = RangeSet([wanted])
-            return plan({contract: whole - self.storage.coverage(contract, wanted) for contract in scope})
+            return plan({contract: wanted - self.storage.coverage(contract, bounds) for contract in scope})
 
         return await self.in_thread(read)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
-        """Run a storage call in the storage thread; once begun it is waited for, even when cancelled."""
+        """Run a storage call in the storage thread.
+
+        Once begun it is waited for, even when cancelled, and its own error wins over the cancellation.
+        """
         running = asyncio.get_running_loop().run_in_executor(self._thread, call)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             await asyncio.wait([running])
+            if (error := running.exception()) is not None:
+                raise error from None
             raise
 
     def close(self) -> None:
@@ -112,7 +126,7 @@ class SyncEngine:
     async def _fetch(self, source: Source, tasks: Sequence[Task]) -> None:
         if not tasks:
             return
-        pieces = spread(tasks, self.workers) if self.workers > 1 else list(tasks)
+        pieces = spread(tasks, self.workers)
         todo = iter(pieces)
 
         async def work() -> None:
@@ -127,16 +141,30 @@ class SyncEngine:
             raise failures.exceptions[0] from None
 
     async def _run(self, source: Source, task: Task) -> None:
+        async with aclosing(_items(source, task)) as items:
+            while (item := await self._next(items, source, task)) is not None:
+                if isinstance(item, Unserved):
+                    self._unserved(item)
+                    continue
+                try:
+                    _check(item, task, source)
+                    await self._commit(item, task)
+                except _FROM_A_SOURCE as error:
+                    self._give_up([task], _reason(error), str(error))
+                    return
+
+    async def _next(
+        self, items: AsyncIterator[Window | Unserved], source: Source, task: Task
+    ) -> Window | Unserved | None:
+        """Return what the source yields next; None at its end, or where it failed and the task is given up."""
         try:
-            async with aclosing(source.windows(task.range, task.scope)) as items:
-                async for item in items:
-                    if isinstance(item, Unserved):
-                        self._unserved(item)
-                    else:
-                        _check(item, task, source)
-                        await self._commit(item, task)
-        except (SourceError, XdrError) as error:
+            return await anext(items, None)
+        except _FROM_A_SOURCE as error:
             self._give_up([task], _reason(error), str(error))
+        except Exception as error:  # a source is a plugin: whatever it raises is a failure of its range
+            logger.opt(exception=error).error("source {} failed over ledgers {}", source.name, task.range)
+            self._give_up([task], Reason.MISBEHAVED, f"{source.name} raised {type(error).__name__}")
+        return None
 
     async def _commit(self, window: Window, task: Task) -> None:
         def commit() -> CommitResult:
@@ -145,12 +173,19 @@ class SyncEngine:
                 self._publish(CommittedBatch(result.commit, result.new))
             return result
 
-        result = await self.in_thread(commit)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, commit)
+        try:
+            await asyncio.wait([running])
+        finally:  # a commit that has begun counts, even when the sync is stopped meanwhile
+            await asyncio.wait([running])
+            self._account(window, task, running.result())
+
+    def _account(self, window: Window, task: Task, result: CommitResult) -> None:
         self.counts.new += len(result.new)
         self.counts.known += result.known
         self.counts.conflicts += result.conflicting
         for conflict in result.conflicts:
-            detail = f"{window.source} has other events than those stored in ledger {conflict}"
+            detail = f"{window.source} has other events than those stored"
             self._unserved(Unserved(conflict, window.scope, Reason.CONFLICT, detail))
         share = window.range.size * len(window.scope) / len(task.scope)
         self.progress.committed(window.range, share, len(result.new))
@@ -159,16 +194,16 @@ class SyncEngine:
         for sink in self.sinks:
             try:
                 sink.publish(batch)
-            except Exception as error:  # a sink is a plugin: what it raises must not stop the sync
-                first = sink.name not in self.sink_failures
-                self.sink_failures[sink.name] = self.sink_failures.get(sink.name, 0) + 1
+            except (Exception, SystemExit) as error:  # a sink is a plugin: what it raises must not stop the sync
+                name = str(getattr(sink, "name", type(sink).__name__))
+                first = name not in self.sink_failures
+                self.sink_failures[name] = self.sink_failures.get(name, 0) + 1
                 if first:
-                    logger.opt(exception=error).error("sink {} failed; it can resume by position", sink.name)
+                    logger.opt(exception=error).error("sink {} failed; it can resume by position", name)
 
     def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach) -> None:
         for task in tasks:
-            below = RangeSet([task.range]) - RangeSet([(reach.oldest, reach.latest)])
-            for part in below:
+            for part in RangeSet([task.range]) - RangeSet([(reach.oldest, max(reach.oldest, reach.latest))]):
                 if part.last < reach.oldest:
                     detail = f"{source.name} keeps ledgers from {reach.oldest} on"
                     self._unserved(Unserved(part, task.scope, Reason.OUT_OF_RETENTION, detail))
@@ -181,14 +216,23 @@ class SyncEngine:
             self._unserved(Unserved(task.range, task.scope, reason, detail))
 
     def _unserved(self, item: Unserved) -> None:
-        self.given_up.append(item)
+        self.reasons.note(item)
         self.progress.unserved(item)
 
 
+async def _items(source: Source, task: Task) -> AsyncGenerator[Window | Unserved, None]:
+    """Yield what the source yields, so that whatever calling it raises comes out of iterating as well."""
+    async with aclosing(source.windows(task.range, task.scope)) as items:
+        async for item in items:
+            yield item
+
+
 def _reason(error: StellarStreamError) -> Reason:
-    if isinstance(error, ProtocolUpgradeNeededError):
+    if isinstance(error, (ProtocolUpgradeNeededError, SourceUnusableError)):
         return Reason.UNSUPPORTED
-    return Reason.MISBEHAVED if isinstance(error, (SourceMisbehavedError, XdrError)) else Reason.UNAVAILABLE
+    if isinstance(error, (SourceMisbehavedError, XdrError, InvalidEventError)):
+        return Reason.MISBEHAVED
+    return Reason.UNAVAILABLE
 
 
 def _check(window: Window, task: Task, source: Source) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic
 
 from loguru import logger
 
-from stellarstream_core.errors import SourceError
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
-from stellarstream_core.sources import Reach, Reason
+from stellarstream_core.sources import Reach, Reason, Source
 from stellarstream_core.sync.engine import SyncEngine
 
 DEFAULT_LEDGER_SECONDS = 5.0
@@ -21,7 +21,8 @@ LONGEST_DELAY = 30.0
 RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 600.0
 
-_PASSING = frozenset({Reason.UNAVAILABLE, Reason.MISBEHAVED})
+FINAL = frozenset({Reason.OUT_OF_RETENTION, Reason.CONFLICT, Reason.UNSUPPORTED})
+"""Reasons that waiting does not change: such ledgers are tried again by the next ``sync`` only."""
 
 
 @dataclass(slots=True)
@@ -43,60 +44,101 @@ class Pacer:
 
     @property
     def delay(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next look: twice as long after each failure but the first, up to half a minute."""
         pace = min(max(self.ledger_seconds, SHORTEST_DELAY), LONGEST_DELAY)
-        return float(min(pace * 2 ** min(self.failures, 6), max(LONGEST_DELAY, pace)))
+        return float(min(pace * 2 ** min(max(self.failures - 1, 0), 8), LONGEST_DELAY))
 
 
-async def follow(
-    engine: SyncEngine,
-    scope: Scope,
-    first: int,
-    *,
-    until: int | None = None,
-    caught_up: Callable[[int], None] = lambda _: None,
-    clock: Callable[[], float] = monotonic,
-) -> None:
-    """Fetch ledger after ledger from ``first`` on, for ever or until ``until`` was tried.
+@dataclass(slots=True)
+class Follower:
+    """Fetches ledger after ledger from ``first`` on, until ``until`` was tried or for ever.
 
-    A source that fails is waited for; ranges it gave up for a passing reason are tried again every
-    half minute, ever more seldom. ``caught_up`` hears the last ledger of each completed step.
+    A source that fails is waited for. What failed for a passing reason is tried again beside the
+    tip, every half minute and ever more seldom while it keeps failing. ``caught_up`` hears of each
+    ledger up to which everything was tried.
     """
-    pacer = Pacer()
-    retry_every, retry_at = RETRY_SECONDS, clock() + RETRY_SECONDS
-    upcoming = first
-    while until is None or upcoming <= until:
-        reaches = await _reaches(engine)
-        latest = max((reach.latest for reach in reaches.values()), default=0)
-        if reaches:
-            pacer.answered(next(iter(reaches.values())))
-        else:
-            pacer.failed()
-        upto = latest if until is None else min(latest, until)
-        if upto >= upcoming:
-            await engine.fill(LedgerRange(upcoming, upto), scope, reaches)
-            upcoming = upto + 1
-            caught_up(upto)
-        if clock() >= retry_at:
-            retry_every = min(retry_every * 2, LONGEST_RETRY_SECONDS) if await _retry(engine, scope) else RETRY_SECONDS
-            retry_at = clock() + retry_every
-        if until is None or upcoming <= until:
-            engine.progress.following(upcoming - 1, pacer.delay)
-            await asyncio.sleep(pacer.delay)
 
+    engine: SyncEngine
+    scope: Scope
+    first: int
+    until: int | None = None
+    caught_up: Callable[[int], None] = lambda _: None
+    ledger_seconds: float | None = None
+    clock: Callable[[], float] = monotonic
+    _silent: set[str] = field(default_factory=set)
 
-async def _reaches(engine: SyncEngine) -> dict[str, Reach]:
-    for source in engine.sources:
+    async def run(self) -> None:
+        """Follow. Raises ``StorageError`` where the database fails; cancel it to stop."""
+        pacer = Pacer(self.ledger_seconds or DEFAULT_LEDGER_SECONDS)
+        upcoming = self.first
+        retry_every, retry_at = RETRY_SECONDS, self.clock() + RETRY_SECONDS
+        retrying: asyncio.Task[bool] | None = None
         try:
-            return {source.name: await source.reach()}
-        except SourceError as error:
-            logger.warning("{} does not tell its tip: {}", source.name, error)
-    return {}
+            while self.until is None or upcoming <= self.until:
+                reaches = await self._reaches()
+                if not reaches:
+                    pacer.failed()
+                else:
+                    newest = max(reaches.values(), key=lambda reach: reach.latest)
+                    pacer.answered(newest)
+                    upto = newest.latest if self.until is None else min(newest.latest, self.until)
+                    upcoming = await self._step(upcoming, upto, reaches)
+                if retrying is not None and retrying.done():
+                    retry_every = min(2 * retry_every, LONGEST_RETRY_SECONDS) if retrying.result() else RETRY_SECONDS
+                    retrying, retry_at = None, self.clock() + retry_every
+                if retrying is None and reaches and upcoming > self.first and self.clock() >= retry_at:
+                    retrying = asyncio.create_task(self._retry(LedgerRange(self.first, upcoming - 1)))
+                if self.until is None or upcoming <= self.until:
+                    self.engine.progress.following(upcoming - 1, pacer.delay)
+                    await asyncio.sleep(pacer.delay)
+        finally:
+            if retrying is not None:
+                retrying.cancel()
+                with suppress(asyncio.CancelledError):
+                    await retrying
 
+    async def _step(self, upcoming: int, upto: int, reaches: dict[str, Reach]) -> int:
+        """Fetch from ``upcoming`` to ``upto``; return the first ledger that has yet to be asked for again.
 
-async def _retry(engine: SyncEngine, scope: Scope) -> bool:
-    """Try again what failed for a passing reason; tell whether some still fails."""
-    failed = RangeSet(item.range for item in engine.given_up if item.reason in _PASSING)
-    for part in failed:
-        await engine.fill(part, scope)
-    return any(item.reason in _PASSING for item in engine.given_up)
+        A ledger that a node announced but does not have yet is still to come, not missing.
+        """
+        if upto < upcoming:
+            return upcoming
+        step = LedgerRange(upcoming, upto)
+        await self.engine.fill(RangeSet([step]), self.scope, reaches)
+        ahead = self.engine.reasons.ledgers([Reason.BEYOND_TIP]) & RangeSet([step])
+        if ahead:
+            lacking = RangeSet(task.range for task in await self.engine.missing(ahead, self.scope))
+            if (bounds := lacking.bounds) is not None:
+                upto = bounds.first - 1
+        if upto >= upcoming:
+            self.caught_up(upto)
+        return upto + 1
+
+    async def _retry(self, done: LedgerRange) -> bool:
+        """Try again what is missing for a passing reason; tell whether some still is."""
+        failed = await self._failed(done)
+        if not failed:
+            return False
+        await self.engine.fill(failed, self.scope)
+        return bool(await self._failed(done))
+
+    async def _failed(self, done: LedgerRange) -> RangeSet:
+        lacking = RangeSet(task.range for task in await self.engine.missing(RangeSet([done]), self.scope))
+        return lacking - self.engine.reasons.ledgers(FINAL)
+
+    async def _reaches(self) -> dict[str, Reach]:
+        """Ask every source for its tip; those that do not answer are left out, and named once."""
+        answers = await asyncio.gather(*(self._reach(source) for source in self.engine.sources))
+        return {source.name: reach for source, reach in zip(self.engine.sources, answers, strict=True) if reach}
+
+    async def _reach(self, source: Source) -> Reach | None:
+        try:
+            reach = await source.reach()
+        except Exception as error:  # a source is a plugin: following outlives its faults
+            if source.name not in self._silent:
+                self._silent.add(source.name)
+                logger.warning("{} does not tell its tip, waiting for it: {}", source.name, error)
+            return None
+        self._silent.discard(source.name)
+        return reach

@@ -7,14 +7,23 @@ before anything is fetched. Testnet resets keep the passphrase, so the passphras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from loguru import logger
 
-from stellarstream_core.errors import NetworkMismatchError, NetworkResetError, SourceError
+from stellarstream_core.errors import (
+    NetworkMismatchError,
+    NetworkResetError,
+    SourceError,
+    SourceUnusableError,
+    StellarStreamError,
+)
 from stellarstream_core.sources import Reach, Source, SourceIdentity
 from stellarstream_core.storage import Anchor, Storage
+
+T = TypeVar("T")
 
 RESET_DISTANCE = 20_000
 """A tip this many ledgers below the watermark is a reset network, not a lagging node."""
@@ -31,26 +40,37 @@ class OpenSource:
     reach: Reach
 
 
-async def open_sources(sources: Sequence[Source], passphrase: str, storage: Storage) -> list[OpenSource]:
-    """Check every source and return those that answered; the last failure is raised where none did.
+class InThread(Protocol):
+    """Runs a storage call off the event loop."""
+
+    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]:
+        """Return what the call returns."""
+        ...
+
+
+async def open_sources(
+    sources: Sequence[Source], passphrase: str, storage: Storage, in_thread: InThread
+) -> list[OpenSource]:
+    """Check every source and return those that can serve; the last failure is raised where none can.
 
     Raises :class:`NetworkMismatchError` or :class:`NetworkResetError` where a source belongs to
-    another network or history, ``SourceUnusableError`` where it can never serve.
+    another network or history, and ``SourceError`` or ``SourceUnusableError`` where no source is left.
     """
     opened: list[OpenSource] = []
-    failure: SourceError | None = None
+    failure: StellarStreamError | None = None
     for source in sources:
         try:
-            opened.append(await _open(source, passphrase, storage))
-        except SourceError as error:
-            logger.warning("source {} is left out: {}", source.name, error)
+            opened.append(await _open(source, passphrase, storage, in_thread))
+        except (SourceError, SourceUnusableError) as error:
+            if len(sources) > 1:
+                logger.warning("source {} is left out: {}", source.name, error)
             failure = error
     if not opened and failure is not None:
         raise failure
     return opened
 
 
-async def _open(source: Source, passphrase: str, storage: Storage) -> OpenSource:
+async def _open(source: Source, passphrase: str, storage: Storage, in_thread: InThread) -> OpenSource:
     identity = await source.identity()
     where = f"{source.name} ({', '.join(identity.endpoints)})"
     if identity.passphrase != passphrase:
@@ -61,20 +81,22 @@ async def _open(source: Source, passphrase: str, storage: Storage) -> OpenSource
     for warning in identity.warnings:
         logger.warning("{}: {}", source.name, warning)
     reach = await source.reach()
-    await check_history(source, where, reach, storage)
+    await check_history(source, where, reach, storage, in_thread)
     return OpenSource(source, identity, reach)
 
 
-async def check_history(source: Source, where: str, reach: Reach, storage: Storage) -> None:
+async def check_history(source: Source, where: str, reach: Reach, storage: Storage, in_thread: InThread) -> None:
     """Compare a source with the stored anchors, then add its tip as one."""
-    watermark = max((state.last_ledger_sequence for state in storage.sync_states().values()), default=0)
+    states = (await in_thread(storage.sync_states)).values()
+    complete = [s.last_ledger_sequence for s in states if s.last_ledger_sequence >= s.start_ledger]
+    watermark = max(complete, default=0)
     if reach.latest + RESET_DISTANCE < watermark:
         raise NetworkResetError(
             f"The source {where} is at ledger {reach.latest}, this database is complete up to {watermark}: "
             "the network began again."
         )
     tried = 0
-    for anchor in storage.anchors():
+    for anchor in await in_thread(storage.anchors):
         if tried == _ANCHORS_TRIED:
             break
         if not reach.oldest <= anchor.ledger <= reach.latest:
@@ -91,4 +113,5 @@ async def check_history(source: Source, where: str, reach: Reach, storage: Stora
         break
     tip = await source.ledger_hash(reach.latest)
     if tip is not None:
-        storage.add_anchor(Anchor(reach.latest, tip))
+        anchor = Anchor(reach.latest, tip)
+        await in_thread(lambda: storage.add_anchor(anchor))

@@ -24,19 +24,27 @@ def plan(missing: Mapping[str, RangeSet]) -> list[Task]:
     ``missing`` maps each contract to the ledgers it lacks. Contracts that lack the same ledgers
     share a task, so that one request serves them all; no ledger is asked twice for a contract.
     """
-    changes: dict[int, list[tuple[str, bool]]] = {}
+    alike: dict[RangeSet, list[str]] = {}
     for contract, ledgers in missing.items():
+        if ledgers:
+            alike.setdefault(ledgers, []).append(contract)
+    changes: dict[int, list[tuple[int, bool]]] = {}
+    for group, ledgers in enumerate(alike):
         for r in ledgers:
-            changes.setdefault(r.first, []).append((contract, True))
-            changes.setdefault(r.last + 1, []).append((contract, False))
+            changes.setdefault(r.first, []).append((group, True))
+            changes.setdefault(r.last + 1, []).append((group, False))
+    contracts = list(alike.values())
+    scopes: dict[frozenset[int], Scope] = {}
     tasks: list[Task] = []
-    lacking: set[str] = set()
-    bounds = sorted(changes)
-    for at, upto in pairwise(bounds):
-        for contract, begins in changes[at]:
-            (lacking.add if begins else lacking.discard)(contract)
+    lacking: set[int] = set()
+    for at, upto in pairwise(sorted(changes)):
+        for group, begins in changes[at]:
+            (lacking.add if begins else lacking.discard)(group)
         if lacking:
-            tasks.append(Task(LedgerRange(at, upto - 1), Scope(tuple(sorted(lacking)))))
+            groups = frozenset(lacking)
+            if groups not in scopes:
+                scopes[groups] = Scope(tuple(sorted(c for group in groups for c in contracts[group])))
+            tasks.append(Task(LedgerRange(at, upto - 1), scopes[groups]))
     return tasks
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stellarstream_core.errors import ExitCode, UsageError
 from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
-from stellarstream_core.sources import Evidence, Reason, Unserved
+from stellarstream_core.sources import Evidence, Reason
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.engine import Counts
-from stellarstream_core.sync.plan import plan
+from stellarstream_core.sync.plan import Task, plan
+from stellarstream_core.sync.reasons import Reasons
 
 NEVER_FETCHED = "not-fetched"
 
@@ -56,8 +57,8 @@ class Coverage:
         return self.covered - self.proven
 
 
-def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, given_up: Sequence[Unserved] = ()) -> Coverage:
-    """Read from the database how ``wanted`` is covered; reasons come from what sources gave up."""
+def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, reasons: Reasons | None = None) -> Coverage:
+    """Read from the database how ``wanted`` is covered; why ledgers are missing comes from ``reasons``."""
     whole = RangeSet([wanted])
     covered = proven = whole
     sources: dict[str, RangeSet] = {}
@@ -71,33 +72,28 @@ def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, given_up:
         for name in {part.source for part in found}:
             own = RangeSet(part.range for part in found if part.source == name)
             sources[name] = sources.get(name, RangeSet()) | own
-    return Coverage(wanted, covered, _gaps(lacking, scope, given_up), sources, proven)
+    return Coverage(wanted, covered, _gaps(lacking, scope, reasons), sources, proven)
 
 
 def read_gaps(storage: Storage, wanted: LedgerRange, scope: Scope) -> tuple[Gap, ...]:
-    """Return what the scope lacks of ``wanted``: cheap however long the history, since it trusts watermarks."""
+    """Return what the scope lacks of ``wanted``, without asking why."""
     whole = RangeSet([wanted])
-    return _gaps({contract: whole - storage.coverage(contract, wanted) for contract in scope}, scope, ())
+    return _gaps({contract: whole - storage.coverage(contract, wanted) for contract in scope}, scope, None)
 
 
-def _gaps(lacking: Mapping[str, RangeSet], scope: Scope, given_up: Sequence[Unserved]) -> tuple[Gap, ...]:
+def _gaps(lacking: Mapping[str, RangeSet], scope: Scope, reasons: Reasons | None) -> tuple[Gap, ...]:
     gaps: list[Gap] = []
     for task in plan(lacking):
         some = () if len(task.scope) == len(scope) else task.scope.members
-        gaps.extend(_explain(task.range, some, given_up))
+        gaps.extend(_explain(task, some, reasons))
     return tuple(gaps)
 
 
-def _explain(missing: LedgerRange, contracts: tuple[str, ...], given_up: Sequence[Unserved]) -> Iterable[Gap]:
-    """Split a missing range by the last reason that was given for each of its ledgers."""
-    rest = RangeSet([missing])
-    gaps: list[Gap] = []
-    for item in reversed(given_up):
-        if contracts and not set(contracts) & set(item.scope):
-            continue
-        for part in rest & RangeSet([item.range]):
-            gaps.append(Gap(part, item.reason.value, item.detail, contracts))
-        rest -= RangeSet([item.range])
+def _explain(task: Task, contracts: tuple[str, ...], reasons: Reasons | None) -> Iterable[Gap]:
+    """Split missing ledgers by what is known of why they are missing."""
+    known = list(reasons.explain(task.range, task.scope)) if reasons is not None else []
+    gaps = [Gap(item.range, item.reason.value, item.detail, contracts) for item in known]
+    rest = RangeSet([task.range]) - RangeSet(item.range for item in known)
     gaps.extend(Gap(part, NEVER_FETCHED, "", contracts) for part in rest)
     return _joined(sorted(gaps, key=lambda gap: gap.range))
 

@@ -1,9 +1,9 @@
-"""One ``sync`` from beginning to end: open, resolve the range, fill it, follow, report."""
+"""One ``sync`` from beginning to end: open, resolve the range, fill it or follow, report."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import monotonic
@@ -13,13 +13,13 @@ from loguru import logger
 
 from stellarstream_core.errors import SourceError, SyncInterruptedError
 from stellarstream_core.hookspecs import Sink
-from stellarstream_core.ranges import LedgerRange
-from stellarstream_core.scope import Scope
+from stellarstream_core.ranges import FIRST_LEDGER, LedgerRange, RangeSet
+from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Reach, Reason, Source, Unserved
-from stellarstream_core.storage import Storage
+from stellarstream_core.storage import Storage, SyncState
 from stellarstream_core.sync.bounds import resolve
 from stellarstream_core.sync.engine import SyncEngine
-from stellarstream_core.sync.follow import follow
+from stellarstream_core.sync.follow import Follower
 from stellarstream_core.sync.opening import open_sources
 from stellarstream_core.sync.progress import Progress
 from stellarstream_core.sync.report import SyncReport, read_coverage
@@ -35,6 +35,16 @@ class SyncRequest:
     follow: bool = False
     workers: int = 1
     start_ledger: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What will be gone through: ``reported`` is what the report is about, ``begin`` where following begins."""
+
+    reported: LedgerRange
+    begin: int
+    empty: bool = False
+    ledger_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -56,44 +66,63 @@ class SyncRun:
         range needs it.
         """
         began = monotonic()
-        self.storage.bind_network(self.passphrase)
+        # an SQLite commit that a power cut may take back is fetched again, unless somebody was told of it
+        self.storage.durable = bool(self.sinks)
         engine = SyncEngine(self.storage, self.sources, self.sinks, self.progress, self.request.workers)
         try:
             with self.storage.follow_lock() if self.request.follow else nullcontext():
-                wanted = await _until_stopped(self._prepare(engine), stop)
-                if wanted is None:
+                course = await _until_stopped(self._prepare(engine), stop)
+                if course is None:
                     raise SyncInterruptedError("Stopped before any source had answered; nothing was changed.")
-                wanted = await self._work(engine, wanted, stop)
+                gone_through = await self._work(engine, course, stop)
+            coverage = await engine.in_thread(
+                lambda: read_coverage(self.storage, gone_through, self.request.scope, engine.reasons)
+            )
         finally:
             engine.close()
-        coverage = await asyncio.to_thread(read_coverage, self.storage, wanted, self.request.scope, engine.given_up)
         return SyncReport(coverage, engine.counts, monotonic() - began)
 
-    async def _prepare(self, engine: SyncEngine) -> LedgerRange:
+    async def _prepare(self, engine: SyncEngine) -> _Course:
+        """Open the sources and find out which ledgers are meant."""
         request = self.request
+        await engine.in_thread(lambda: self.storage.bind_network(self.passphrase))
         try:
-            opened = await open_sources(self.sources, self.passphrase, self.storage)
+            opened = await open_sources(self.sources, self.passphrase, self.storage, engine.in_thread)
         except SourceError:
             if request.first is None or request.first < 0 or request.last is None or request.follow:
                 raise  # without a tip nobody can tell which ledgers were meant
             opened = []
         engine.sources = [item.source for item in opened]
         reach = _best([item.reach for item in opened]) if opened else Reach(0, request.last or 0)
-        states = self.storage.sync_states(request.scope)
-        start = request.start_ledger or min((state.start_ledger for state in states.values()), default=None)
-        behind = [states[c].last_ledger_sequence + 1 if c in states else start for c in request.scope]
-        resume = min((ledger for ledger in behind if ledger is not None), default=None)
+        states = await engine.in_thread(lambda: self.storage.sync_states([*request.scope, EVERYTHING]))
+        known = known_states(states, request.scope)
+        start = request.start_ledger or min((state.start_ledger for state in known.values()), default=None)
+        resume = await engine.in_thread(lambda: self._resume(known, start))
         wanted = resolve(request.first, request.last, resume=resume, reach=reach, follow=request.follow)
-        if wanted is None:  # nothing to fetch yet: report on the last ledger there is
-            upto = max(reach.latest, (resume or 1) - 1)
-            wanted = LedgerRange(upto, upto) if request.first is None else LedgerRange(request.first, request.first)
-        asked = wanted.first if request.first is not None else None
-        self.storage.want(request.scope, request.start_ledger or asked or start or wanted.first)
-        return wanted
+        course = _course(wanted, request, resume, reach)
+        asked = course.begin if request.first is not None else None
+        begin = request.start_ledger or asked or start or course.begin
+        await engine.in_thread(lambda: self.storage.want(request.scope, begin))
+        return course
 
-    async def _work(self, engine: SyncEngine, wanted: LedgerRange, stop: asyncio.Event) -> LedgerRange:
-        """Fill, and follow where asked; return the range that was gone through."""
-        reached = wanted.last
+    def _resume(self, known: Mapping[str, SyncState], start: int | None) -> int | None:
+        """Return the first ledger that some contract of the scope lacks; None where nothing tells where to begin."""
+        behind: list[int] = []
+        for contract in self.request.scope:
+            state = known.get(contract)
+            if state is None:
+                if start is not None:
+                    behind.append(start)
+                continue
+            behind.append(state.last_ledger_sequence + 1)
+            if start is not None and start < state.start_ledger:  # start_ledger was lowered since
+                earlier = LedgerRange(start, state.start_ledger - 1)
+                behind.append(self.storage.coverage(contract, earlier).unbroken_from(start) + 1)
+        return min(behind, default=None)
+
+    async def _work(self, engine: SyncEngine, course: _Course, stop: asyncio.Event) -> LedgerRange:
+        """Fill, or follow where asked; return the range that was gone through."""
+        reached = course.reported.last
         scope = self.request.scope
 
         def caught_up(ledger: int) -> None:
@@ -101,24 +130,38 @@ class SyncRun:
             reached = max(reached, ledger)
 
         async def work() -> bool:
-            if not self.request.follow:
-                await engine.fill(wanted, scope)
-                return True
-            tips = {source.name: await source.reach() for source in engine.sources[:1]}
-            latest = max(reach.latest for reach in tips.values())
-            first = wanted.first
-            if latest >= first:
-                upto = min(wanted.last, latest)
-                await engine.fill(LedgerRange(first, upto), scope, tips)
-                first = upto + 1
-            await follow(engine, scope, first, until=self.request.last, caught_up=caught_up)
+            if self.request.follow:
+                follower = Follower(engine, scope, course.begin, self.request.last, caught_up, course.ledger_seconds)
+                await follower.run()
+            elif not course.empty:
+                await engine.fill(RangeSet([course.reported]), scope)
             return True
 
         if await _until_stopped(work(), stop) is None:
             logger.info("stopped; what was committed is kept")
-            stopped = Unserved(wanted, scope, Reason.INTERRUPTED, "stopped before it was fetched")
-            engine.given_up.insert(0, stopped)
-        return LedgerRange(wanted.first, reached)
+            engine.reasons.suppose(
+                Unserved(course.reported, scope, Reason.INTERRUPTED, "stopped before it was fetched")
+            )
+        return LedgerRange(course.reported.first, reached)
+
+
+def known_states(states: Mapping[str, SyncState], scope: Scope) -> dict[str, SyncState]:
+    """Return the state of each contract of the scope: its own, else that of everything."""
+    whole = states.get(EVERYTHING)
+    found = {contract: states.get(contract, whole) for contract in scope}
+    return {contract: state for contract, state in found.items() if state is not None}
+
+
+def _course(wanted: LedgerRange | None, request: SyncRequest, resume: int | None, reach: Reach) -> _Course:
+    if wanted is not None:
+        return _Course(wanted, wanted.first, ledger_seconds=reach.ledger_seconds)
+    if request.first is not None and request.first > 0:  # it is yet to close: only following gets there
+        there = LedgerRange(request.first, request.first)
+        return _Course(there, request.first, empty=True, ledger_seconds=reach.ledger_seconds)
+    begin = resume or FIRST_LEDGER
+    last = min(begin - 1, reach.latest if request.last is None else request.last)
+    upto = max(last, FIRST_LEDGER)  # everything asked for is there: the report is about its last ledger
+    return _Course(LedgerRange(upto, upto), begin, empty=True, ledger_seconds=reach.ledger_seconds)
 
 
 def _best(reaches: Sequence[Reach]) -> Reach:
@@ -128,14 +171,14 @@ def _best(reaches: Sequence[Reach]) -> Reach:
 
 
 async def _until_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> Any:
-    """Return what ``work`` returns, or None where ``stop`` came first; then the work was cancelled."""
+    """Return what ``work`` returns, or None where ``stop`` came first; then the work was cancelled and has ended."""
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
-        return None if task.cancelled() else task.result()
-    finally:
-        stopping.cancel()
+    return None if task.cancelled() else task.result()

@@ -69,3 +69,7 @@ def test_a_ledger_beyond_the_tip_needs_follow(bounds):
 def test_with_follow_a_ledger_beyond_the_tip_is_waited_for():
     assert go(110, 201, follow=True) == LedgerRange(110, 201)
     assert go(205, None, follow=True) is None
+
+
+def test_counting_back_with_follow_counts_from_the_tip_not_from_a_ledger_to_come():
+    assert go(-10, 1000, follow=True) == LedgerRange(191, 1000)

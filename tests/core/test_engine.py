@@ -41,7 +41,7 @@ def expected(scope: Scope = SCOPE) -> list:
 async def fill(storage: Storage, *sources: ScriptedSource, scope: Scope = SCOPE, **options) -> SyncEngine:
     storage.want(scope, WHOLE.first)
     engine = SyncEngine(storage, sources, **options)
-    await engine.fill(WHOLE, scope)
+    await engine.fill(RangeSet([WHOLE]), scope)
     engine.close()
     return engine
 
@@ -110,7 +110,7 @@ def test_after_any_failures_what_is_covered_is_complete_and_the_rest_is_named_th
     async def scene() -> None:
         for script in scripts:
             engine = await fill(storage, source(**script), workers=workers)
-            coverage = read_coverage(storage, WHOLE, SCOPE, engine.given_up)
+            coverage = read_coverage(storage, WHOLE, SCOPE, engine.reasons)
             named = RangeSet(gap.range for gap in coverage.gaps)
             assert named | coverage.covered == RangeSet([WHOLE])
             assert not named & coverage.covered
@@ -128,7 +128,7 @@ async def test_a_range_that_one_source_gives_up_goes_to_the_next(storage):
     first = source(name="first", oldest=20, refused=RangeSet([(30, 34)]))
     second = source(name="second", evidence=Evidence.PROVEN)
     engine = await fill(storage, first, second)
-    coverage = read_coverage(storage, WHOLE, SCOPE, engine.given_up)
+    coverage = read_coverage(storage, WHOLE, SCOPE, engine.reasons)
     assert coverage.gaps == ()
     assert coverage.sources == {"first": RangeSet([(20, 29), (35, 60)]), "second": RangeSet([(1, 19), (30, 34)])}
     assert coverage.proven == RangeSet([(1, 19), (30, 34)])
@@ -137,7 +137,7 @@ async def test_a_range_that_one_source_gives_up_goes_to_the_next(storage):
 
 async def test_what_no_source_reaches_is_named_by_its_reason(storage):
     engine = await fill(storage, source(oldest=11, latest=50, refused=RangeSet([(20, 24)])))
-    gaps = read_coverage(storage, WHOLE, SCOPE, engine.given_up).gaps
+    gaps = read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps
     assert [(str(gap.range), gap.reason) for gap in gaps] == [
         ("1..10", Reason.OUT_OF_RETENTION),
         ("20..24", Reason.UNAVAILABLE),
@@ -155,7 +155,7 @@ async def test_a_gap_of_some_contracts_names_them(storage):
 
 async def test_a_source_that_does_not_answer_leaves_a_named_gap(storage):
     engine = await fill(storage, source(silent=True))
-    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.given_up).gaps
+    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps
     assert (gap.range, gap.reason) == (WHOLE, Reason.UNAVAILABLE)
     assert "silent" in gap.detail
 
@@ -166,7 +166,7 @@ async def test_a_source_that_hands_over_ledgers_it_was_not_asked_for_is_not_beli
             yield Window(LedgerRange(1, 61), scope, [], self.name)
 
     engine = await fill(storage, Eager(HISTORY, 60))
-    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.given_up).gaps
+    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps
     assert gap.reason == Reason.MISBEHAVED
 
 
@@ -178,7 +178,7 @@ async def test_other_bytes_for_a_stored_event_are_a_conflict_and_nothing_is_over
     engine = await fill(storage, source(history=lying), scope=Scope.of(["*"]))
     assert engine.counts.conflicts == 1
     assert stored(storage, Scope.of([A])) == before
-    coverage = read_coverage(storage, WHOLE, Scope.of(["*"]), engine.given_up)
+    coverage = read_coverage(storage, WHOLE, Scope.of(["*"]), engine.reasons)
     assert [(gap.range.first, gap.range.last, gap.reason) for gap in coverage.gaps] == [
         (victim.ledger, victim.ledger, Reason.CONFLICT)
     ]
@@ -227,5 +227,82 @@ async def test_a_failing_source_stops_no_other_range_of_a_parallel_run(storage):
                 yield item
 
     engine = await fill(storage, HalfBlind(HISTORY, 60), workers=3)
-    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.given_up).gaps
+    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps
     assert (str(gap.range), gap.reason) == ("1..20", Reason.UNAVAILABLE)
+
+
+class Raising(ScriptedSource):
+    """A third party's source whose windows raise what no source should."""
+
+    trouble = KeyError("third party bug")
+
+    async def windows(self, wanted, scope):
+        raise self.trouble
+        yield
+
+
+class Disordered(ScriptedSource):
+    """A source whose window holds an event of another range: the storage refuses it."""
+
+    async def windows(self, wanted, scope):
+        yield Window(wanted, scope, [made_event(wanted.last + 1, contract=A)], self.name)
+
+
+@pytest.mark.parametrize("broken", [Raising, Disordered])
+async def test_whatever_a_source_does_its_range_goes_to_the_next(storage, broken):
+    engine = await fill(storage, broken(HISTORY, 60, name="broken"), source(name="good"))
+    assert stored(storage) == expected()
+    assert read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps == ()
+
+
+@pytest.mark.parametrize("broken", [Raising, Disordered])
+async def test_whatever_the_only_source_does_is_a_named_gap(storage, broken):
+    engine = await fill(storage, broken(HISTORY, 60, name="broken"))
+    (gap,) = read_coverage(storage, WHOLE, SCOPE, engine.reasons).gaps
+    assert (gap.range, gap.reason) == (WHOLE, Reason.MISBEHAVED)
+    assert stored(storage) == []
+
+
+async def test_a_commit_under_way_counts_even_when_the_sync_is_cancelled(storage, monkeypatch):
+    import threading
+
+    begun, go_on = threading.Event(), threading.Event()
+    commit = storage.commit
+
+    def slow(window):
+        begun.set()
+        go_on.wait(5)
+        return commit(window)
+
+    monkeypatch.setattr(storage, "commit", slow)
+    storage.want(SCOPE, WHOLE.first)
+    engine = SyncEngine(storage, [source(window=60)])
+    running = asyncio.create_task(engine.fill(RangeSet([WHOLE]), SCOPE))
+    await asyncio.to_thread(begun.wait, 5)
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    engine.close()
+    assert engine.counts.new == len(stored(storage)) == len(expected())
+
+
+async def test_a_commit_that_fails_while_the_sync_is_cancelled_is_told(storage, monkeypatch):
+    import threading
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def full(_window):
+        begun.set()
+        go_on.wait(5)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(storage, "commit", full)
+    engine = SyncEngine(storage, [source()])
+    running = asyncio.create_task(engine.fill(RangeSet([WHOLE]), SCOPE))
+    await asyncio.to_thread(begun.wait, 5)
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(StorageError, match="disk is full"):
+        await running
+    engine.close()

@@ -12,11 +12,12 @@ from stellarstream_core.errors import (
     NetworkMismatchError,
     NetworkResetError,
     SourceError,
+    SourceUnusableError,
     SyncInterruptedError,
 )
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
-from stellarstream_core.sources import Reach
+from stellarstream_core.sources import Reach, Reason, Unserved
 from stellarstream_core.sync import follow as following
 from stellarstream_core.sync.follow import Pacer
 from stellarstream_core.sync.progress import Silence
@@ -98,7 +99,7 @@ async def test_following_takes_each_new_ledger_and_looks_no_more_often_than_ledg
     await clock
     assert report.exit_code is ExitCode.OK
     assert report.to_json()["covered"] == [[41, 90]]
-    assert moving.looks <= 4 + 0.02 * 40 / 0.12 + 4
+    assert moving.looks <= 4 + 0.02 * 50 / 0.12 + 4
 
 
 async def test_following_waits_out_a_silent_source_and_catches_up_by_windows(storage, monkeypatch):
@@ -224,6 +225,8 @@ def test_the_pace_is_that_of_the_ledgers_and_backs_off_when_nobody_answers():
     pacer.answered(Reach(1, 2, None, 5.6))
     assert pacer.delay == 5.6
     pacer.failed()
+    assert pacer.delay == 5.6
+    pacer.failed()
     pacer.failed()
     assert pacer.delay == pytest.approx(22.4)
     for _ in range(50):
@@ -231,3 +234,144 @@ def test_the_pace_is_that_of_the_ledgers_and_backs_off_when_nobody_answers():
     assert pacer.delay == following.LONGEST_DELAY
     pacer.answered(Reach(1, 2))
     assert pacer.delay == 5.6
+
+
+# --- found by review: each of these once lost or invented something ----------------------------------
+
+
+async def test_an_end_below_the_watermark_fetches_nothing_and_is_covered(storage):
+    await run(storage, source(), first=1)
+    later = source(latest=121)
+    report = await run(storage, later, last=30)
+    assert later.asked == []
+    assert (report.to_json()["covered"], report.exit_code) == ([[30, 30]], ExitCode.OK)
+
+
+async def test_a_ledger_that_a_node_announced_but_did_not_have_is_asked_for_again(storage):
+    class Lagging(ScriptedSource):
+        lagged = False
+
+        async def windows(self, wanted, scope):
+            if wanted.holds(61) and not self.lagged:
+                self.lagged = True
+                yield Unserved(wanted, scope, Reason.BEYOND_TIP, "another node answered")
+                return
+            async for item in ScriptedSource.windows(self, wanted, scope):
+                yield item
+
+    moving = Lagging(HISTORY[:400], 61)
+    asyncio.get_running_loop().call_later(0.2, setattr, moving, "latest", 70)
+    report = await asyncio.wait_for(run(storage, moving, first=55, last=70, follow=True), 10)
+    assert report.to_json()["covered"] == [[55, 70]]
+
+
+async def test_an_impossible_tip_told_once_does_not_end_following(storage):
+    class Boasting(ScriptedSource):
+        async def reach(self):
+            reach = await ScriptedSource.reach(self)
+            return Reach(reach.oldest, 10**9 if self.looks < 3 else self.latest, None, 0.01)
+
+        async def windows(self, wanted, scope):
+            real = wanted.overlap(LedgerRange(1, self.latest))
+            if real is not None:
+                async for item in ScriptedSource.windows(self, real, scope):
+                    yield item
+            if wanted.last > self.latest:
+                yield Unserved(
+                    LedgerRange(max(wanted.first, self.latest + 1), wanted.last), scope, Reason.BEYOND_TIP, ""
+                )
+
+    boasting = Boasting(HISTORY[:400], 60)
+    asyncio.get_running_loop().call_later(0.2, setattr, boasting, "latest", 100)
+    report = await asyncio.wait_for(run(storage, boasting, first=50, last=100, follow=True), 10)
+    assert report.to_json()["covered"] == [[50, 100]]
+
+
+async def test_following_listens_to_the_source_that_is_furthest(storage):
+    stuck, ahead = source(name="stuck", latest=60), source(name="ahead", latest=160)
+    report = await asyncio.wait_for(run(storage, stuck, ahead, first=50, last=160, follow=True), 10)
+    assert report.to_json()["covered"] == [[50, 160]]
+    assert set(report.to_json()["sources"]) == {"stuck", "ahead"}
+
+
+async def test_one_failed_look_at_the_tip_does_not_end_following(storage):
+    class Hiccup(ScriptedSource):
+        async def reach(self):
+            reach = await ScriptedSource.reach(self)
+            if self.looks == 2:
+                raise SourceError("a hiccup")
+            return reach
+
+    report = await asyncio.wait_for(run(storage, Hiccup(HISTORY[:400], 60), first=50, last=60, follow=True), 10)
+    assert report.exit_code is ExitCode.OK
+
+
+async def test_failed_ranges_are_tried_again_beside_the_tip_not_before_it(storage, monkeypatch):
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.05)
+
+    class Tough(ScriptedSource):
+        async def windows(self, wanted, scope):
+            if wanted.last < 50:
+                await asyncio.sleep(30)
+            async for item in ScriptedSource.windows(self, wanted, scope):
+                yield item
+
+    moving = Tough(HISTORY[:400], 60, refused=RangeSet([(41, 45)]))
+
+    async def close_ledgers() -> None:
+        while moving.latest < 90:
+            await asyncio.sleep(0.02)
+            moving.latest += 1
+
+    clock = asyncio.create_task(close_ledgers())
+    report = await asyncio.wait_for(run(storage, moving, first=41, last=90, follow=True), 10)
+    await clock
+    assert [(g["from"], g["to"], g["reason"]) for g in report.to_json()["gaps"]] == [(41, 45, "unavailable")]
+
+
+async def test_coverage_of_everything_is_where_a_contract_goes_on_from(storage):
+    await run(storage, source(), scope=Scope.of(["*"]), first=5)
+    again = source()
+    report = await run(storage, again)
+    assert again.asked == []
+    assert report.exit_code is ExitCode.OK
+    assert storage.sync_states()[A].last_ledger_sequence == 60
+
+
+async def test_a_first_ledger_that_never_came_is_no_network_reset(storage):
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, stop.set)
+    await run(storage, source(), first=30_000, follow=True, stop=stop)
+    report = await run(storage, source(), first=50)
+    assert report.exit_code is ExitCode.OK
+
+
+async def test_a_lowered_start_ledger_is_fetched_from(storage):
+    await run(storage, source(), first=20, start_ledger=20)
+    report = await run(storage, source(), start_ledger=5)
+    assert (report.to_json()["from"], report.exit_code) == (5, ExitCode.OK)
+
+
+async def test_a_source_that_can_never_serve_is_left_out_where_another_can(storage):
+    class Old(ScriptedSource):
+        async def identity(self):
+            raise SourceUnusableError("too old")
+
+    report = await run(storage, Old(HISTORY, 60, name="old"), source(), first=1)
+    assert report.exit_code is ExitCode.OK
+    with pytest.raises(SourceUnusableError):
+        await run(storage, Old(HISTORY, 60, name="old"))
+
+
+async def test_cancelling_a_run_leaves_nothing_running(storage):
+    task = asyncio.create_task(run(storage, source(), first=1, follow=True))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [other for other in asyncio.all_tasks() if other is not asyncio.current_task()] == []
+
+
+async def test_without_sinks_a_commit_need_not_survive_a_power_cut(storage):
+    await run(storage, source(), first=1)
+    assert not storage.durable
