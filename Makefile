@@ -36,9 +36,11 @@ $(BIN)/python:
 	$(BIN)/python -m pip install -qq --upgrade pip
 
 $(VENV)/.demo: $(BIN)/python setup.cfg setup.py pyproject.toml
+	@echo "installing into $(VENV), once ..."
 	$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python setup.cfg setup.py pyproject.toml
+	@echo "installing into $(VENV), once ..."
 	$(BIN)/python -m pip install -qq --editable '.[test]'
 	@touch $@ $(VENV)/.demo

@@ -24,6 +24,7 @@ def commands_page() -> str:
     parts = [NOTE, "# Commands\n", "The text of `stellarstream COMMAND --help`.\n"]
     root = click.Context(cli, info_name="stellarstream", terminal_width=100, max_content_width=100)
     root.params = {"config": None, "no_plugins": True}
+    root.help_option_names = ["-h", "--help"]
     parts.append(_block("stellarstream", cli.get_help(root)))
     for name in cli.list_commands(root):
         command = cli.get_command(root, name)

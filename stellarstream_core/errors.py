@@ -58,7 +58,7 @@ class SettingsError(UsageError):
 
     code = "settings"
     title = "Bad setting"
-    help = "Run 'stellarstream config check' to see every setting and where its value comes from."
+    help = "Settings come from stellarstream.toml, then STELLARSTREAM_* variables, then flags."
 
 
 class InvalidRangeError(UsageError):

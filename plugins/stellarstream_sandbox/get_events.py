@@ -12,8 +12,9 @@ from binascii import a2b_base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from stellarstream_core.errors import InvalidStrkeyError
+from stellarstream_core.errors import InvalidStrkeyError, XdrError
 from stellarstream_core.events import MAX_COUNTER, MAX_OP, MAX_TX_ORDER, EventId, format_close_time
+from stellarstream_core.xdr.scval import decode_scval
 from stellarstream_core.xdr.strkey import contract_id_bytes
 from stellarstream_sandbox.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, JsonRpcError
 
@@ -258,16 +259,10 @@ def _topic_matches(wanted: tuple[str, ...], topics: tuple[str, ...]) -> bool:
 
 
 def _check_scval(segment: str) -> None:
-    # Only here, and only for topic filters: the SDK takes long to import.
-    from stellar_sdk import xdr  # noqa: PLC0415 - see the line above
-
     try:
-        raw = a2b_base64(segment, strict_mode=True)
-        if xdr.SCVal.from_xdr_bytes(raw).to_xdr_bytes() == raw:
-            return
-    except (BinasciiError, ValueError, EOFError):
-        pass
-    raise _unreadable("topics", "base64 XDR of ScVals, '*' or '**'")
+        decode_scval(a2b_base64(segment, strict_mode=True))
+    except (BinasciiError, XdrError):
+        raise _unreadable("topics", "base64 XDR of ScVals, '*' or '**'") from None
 
 
 # --- reading JSON as the node's decoder does ------------------------------------------------

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from loguru import logger
 
 from stellarstream_core import __version__
 from stellarstream_core.errors import SettingsError
@@ -114,6 +115,7 @@ class RpcClient:
             call["params"] = params
         async with self._transport.gate:
             body = await self._post(orjson.dumps(call))
+        logger.debug("{} answered {} with {} bytes", self.shown, method, len(body))
         return Answer(self._result(body, number), len(body))
 
     async def _post(self, body: bytes) -> bytes:

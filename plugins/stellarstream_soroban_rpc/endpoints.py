@@ -62,6 +62,8 @@ class Endpoint:
         self.most_events = 10_000
         self.offers_query: bool | None = None if query_events else False
         self.failures = 0
+        self.told = False
+        """Whether the log says that it does not answer."""
         self.cooling_until = 0.0
         self.foreign = False
         self.checked = False

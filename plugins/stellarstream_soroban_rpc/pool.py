@@ -17,7 +17,7 @@ from stellarstream_soroban_rpc.timing import Timing
 T = TypeVar("T")
 
 _TOLD_AFTER = 2
-"""Failures in a row after which the log says so, once: nobody should wait without a word."""
+"""Failures in a row of an endpoint after which the log says so, once: nobody should wait without a word."""
 
 _CHECK_AGAIN_AFTER = 3
 """Failures in a row after which an endpoint is checked anew: another node may be behind it."""
@@ -113,6 +113,9 @@ class Pool:
     def served(self, endpoint: Endpoint) -> None:
         """Note that an endpoint answered well."""
         endpoint.failures = 0
+        if endpoint.told:
+            endpoint.told = False
+            logger.warning("{} answers again.", endpoint.shown)
 
     # --- choosing --------------------------------------------------------------------------
 
@@ -179,8 +182,9 @@ class Pool:
         endpoint.failures += 1
         if endpoint.failures >= _CHECK_AGAIN_AFTER:
             endpoint.check_again()
-        if endpoint.failures == _TOLD_AFTER:
-            logger.warning("{} Trying again for up to {:.0f} s.", error, self.settings.retry_seconds)
+        if not endpoint.told and endpoint.failures >= (_TOLD_AFTER if endpoint.checked else 1):
+            endpoint.told = True
+            logger.warning("{} Trying again.", error)
         pause = self.pause(max(endpoint.failures, failures))
         if error.retry_after is not None:
             pause = max(pause, min(error.retry_after, self.settings.retry_seconds / 2))
@@ -221,11 +225,11 @@ class Pool:
                 self.served(endpoint)
                 return answer
 
-    async def read_ranges(self, max_age: float = 0.0) -> None:
+    async def read_ranges(self, max_age: float = 0.0, most_failures: int | None = None) -> None:
         """Ask every endpoint that needs no pause what it has; those that fail keep what they told before.
 
         Nothing is asked where that was done less than ``max_age`` seconds ago. Tries until one
-        answers; raises the last :class:`AttemptError` once the retries are spent, or
+        answers, at most ``most_failures`` times; raises the last :class:`AttemptError` once the retries are spent, or
         :class:`NoneUsableError`.
         """
         if self.ranges_read_at is not None and self.timing.now() - self.ranges_read_at < max_age:
@@ -246,7 +250,7 @@ class Pool:
                 self.ranges_read_at = self.timing.now()
                 return
             patience.failed(failures[-1])
-            if patience.spent():
+            if patience.spent() or patience.failures == most_failures:
                 raise failures[-1]
 
     async def _read_range(self, endpoint: Endpoint) -> AttemptError | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from stellarstream_core import __version__
-from stellarstream_core.cli.logs import LEVELS, configure_logging
+from stellarstream_core.cli.logs import DEFAULT_LEVEL, LEVEL_VARIABLE, LEVELS, configure_logging, prepare_logging
 from stellarstream_core.errors import ExitCode, StellarStreamError
 from stellarstream_core.runtime import Runtime
 
@@ -26,6 +25,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("stellarstream_core.cli.config:config", "Show or check the settings."),
 }
 """The framework's own commands: where each is, and its line in the help."""
+
+
+class OutputClosedError(Exception):
+    """Whoever read our output has gone: nothing more can be said, and nothing went wrong."""
+
+
+class UnforeseenError(Exception):
+    """An error that no code expected; the argument is it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
 
 
 class LazyGroup(click.Group):
@@ -50,6 +60,15 @@ class LazyGroup(click.Group):
         rows = [(name, summaries.get(name) or self._plugin_summaries(ctx)[name]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; take what click would turn into a silent exit code 1 out of its hands."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
+        except OSError as error:
+            raise UnforeseenError(error) from error
 
     def _plugin_targets(self, ctx: click.Context, *, strict: bool = False) -> dict[str, str]:
         return {spec.name: spec.target for spec in self._specs(ctx, strict)}
@@ -86,14 +105,14 @@ def runtime_of(ctx: click.Context) -> Runtime:
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
-    envvar="STELLARSTREAM_LOG_LEVEL",
-    default="warning",
+    envvar=LEVEL_VARIABLE,
+    default=DEFAULT_LEVEL,
     show_default=True,
     help="What the log on stderr shows.",
 )
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: str) -> None:
-    r"""Index Soroban contract events: each exactly once, with proof of which ledgers are covered.
+    """Index Soroban contract events: each exactly once, with proof of which ledgers are covered.
 
     \b
     Try it without a network:    stellarstream demo
@@ -109,6 +128,7 @@ def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: st
 
 def run() -> NoReturn:
     """Run the command line; known errors become sentences on stderr and their exit code."""
+    prepare_logging()
     try:
         answer = cli.main(prog_name="stellarstream", standalone_mode=False)
         code = answer if isinstance(answer, int) else int(ExitCode.OK)
@@ -121,16 +141,18 @@ def run() -> NoReturn:
     except StellarStreamError as error:
         show_error(error)
         code = error.exit_code
-    except BrokenPipeError:
-        # whoever read our output has gone; nothing more can be said there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputClosedError:
+        from stellarstream_core.cli.output import silence  # noqa: PLC0415 - not needed to show help
+
+        silence(sys.stdout)
         code = ExitCode.OK
     except Exception as error:
         from loguru import logger  # noqa: PLC0415 - only needed here when something unforeseen happens
 
+        known = error if isinstance(error, UnforeseenError) else UnforeseenError(error)
         logger.opt(exception=error).debug("unexpected error")
         click.echo(
-            f"Unexpected error: {type(error).__name__}: {error}\n"
+            f"Unexpected error: {known}\n"
             "  This is a fault in stellarstream or a plugin. Run again with --log-level debug for the traceback.",
             err=True,
         )

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 LEVELS = ("trace", "debug", "info", "warning", "error")
+LEVEL_VARIABLE = "STELLARSTREAM_LOG_LEVEL"
+DEFAULT_LEVEL = "warning"
 
 TEXT = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {message}"
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(line)  # looked up at each call: tests and progress bars replace it
+    with suppress(OSError):  # where nobody reads the log any more, the work goes on
+        sys.stderr.write(line)
+
+
+_write: Callable[[str], None] = _to_stderr
+
+
+def _write_line(line: str) -> None:
+    _write(line)
+
+
+def prepare_logging() -> None:
+    """Set what holds until :func:`configure_logging`: loading plugins for ``--help`` may already log.
+
+    Without importing the log itself, which takes longer than showing the help.
+    """
+    level = os.environ.get(LEVEL_VARIABLE, DEFAULT_LEVEL)
+    os.environ["LOGURU_LEVEL"] = (level if level.lower() in LEVELS else DEFAULT_LEVEL).upper()
+    os.environ["LOGURU_FORMAT"] = TEXT
+    os.environ["LOGURU_DIAGNOSE"] = os.environ["LOGURU_BACKTRACE"] = "NO"
 
 
 def configure_logging(level: str, log_format: str = "text") -> None:
@@ -20,7 +44,7 @@ def configure_logging(level: str, log_format: str = "text") -> None:
     logger.remove()
     # diagnose prints the values of variables into tracebacks: they may be secrets
     logger.add(
-        _to_stderr,
+        _write_line,
         level=level.upper(),
         format=TEXT,
         serialize=log_format == "json",
@@ -28,3 +52,14 @@ def configure_logging(level: str, log_format: str = "text") -> None:
         diagnose=False,
         backtrace=False,
     )
+
+
+@contextmanager
+def log_through(write: Callable[[str], None]) -> Iterator[None]:
+    """Let the lines of the log go through ``write`` for a while, so that they do not run into a progress bar."""
+    global _write  # noqa: PLW0603 - there is one log, and one stderr
+    _write = write
+    try:
+        yield
+    finally:
+        _write = _to_stderr

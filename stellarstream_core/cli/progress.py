@@ -4,36 +4,68 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from time import monotonic
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
+from rich.text import Text
 
-from stellarstream_core.cli.output import plural
+from stellarstream_core.cli.logs import log_through
+from stellarstream_core.cli.output import plural, say
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.sources import Unserved
+from stellarstream_core.sync.progress import Progress as Watched
 
 PLAIN_SECONDS = 5.0
 LIVE_SECONDS = 30.0
 
 
+class _Tally:
+    """What both views count: ledgers done since the plan was made, and new events."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
+        self.ledgers = 0
+        self.done = 0.0
+        self.events = 0
+        self.live = False
+        self._began = clock()
+
+    def planned(self, ledgers: int) -> None:
+        self.ledgers, self.done, self._began = ledgers, 0.0, self.clock()
+
+    def committed(self, share: float, new_events: int) -> None:
+        self.done += share
+        self.events += new_events
+
+    @property
+    def rate(self) -> float:
+        """Ledgers a second."""
+        return self.done / max(self.clock() - self._began, 0.001)
+
+    @property
+    def seconds_left(self) -> float:
+        return max(self.ledgers - self.done, 0) / self.rate if self.done else 0.0
+
+
+def _complaint(item: Unserved) -> str:
+    return f"{item.reason.value}: ledgers {item.range} ({item.detail})"
+
+
+def _tip(ledger: int, events: int) -> str:
+    return f"following: at ledger {ledger:,}, {plural(events, 'new event')} so far"
+
+
 class PlainLines:
     """A line every few seconds, for logs and pipes."""
 
-    def __init__(
-        self,
-        write: Callable[[str], None] = lambda line: click.echo(line, err=True),
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self._write = write
-        self._clock = clock
-        self._began = self._last = clock()
-        self._ledgers = 0
-        self._done = 0.0
-        self._events = 0
-        self._live = False
+    def __init__(self, write: Callable[[str], None] | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._write = write or partial(say, err=True)
+        self._tally = _Tally(clock)
+        self._last = clock()
 
     def __enter__(self) -> PlainLines:
         return self
@@ -43,38 +75,38 @@ class PlainLines:
 
     def planned(self, wanted: LedgerRange, ledgers: int) -> None:
         """Say what will be fetched, once: while following each ledger is planned anew."""
-        if self._live:
-            return
-        self._ledgers = ledgers
-        self._done, self._began = 0.0, self._clock()
-        if ledgers:
-            self._write(f"fetching {plural(ledgers, 'ledger')} of {wanted}")
+        if not self._tally.live:
+            self._tally.planned(ledgers)
+            if ledgers:
+                self._write(f"fetching {plural(ledgers, 'ledger')} of {wanted}")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Count, and say how far it is when the last word is some seconds old."""
-        self._done += share
-        self._events += new_events
-        if self._live or self._clock() - self._last < PLAIN_SECONDS:
-            return
-        self._last = self._clock()
-        rate = self._done / max(self._last - self._began, 0.001)
-        left = max(self._ledgers - self._done, 0) / rate if rate else 0
-        self._write(
-            f"{int(self._done):,}/{self._ledgers:,} ledgers, {plural(self._events, 'new event')}, "
-            f"{rate:,.0f} ledgers/s, {left:,.0f} s left"
-        )
+        tally = self._tally
+        tally.committed(share, new_events)
+        if not tally.live and self._due(PLAIN_SECONDS):
+            self._write(
+                f"{int(tally.done):,}/{tally.ledgers:,} ledgers, {plural(tally.events, 'new event')}, "
+                f"{tally.rate:,.0f} ledgers/s, {tally.seconds_left:,.0f} s left"
+            )
 
     def unserved(self, item: Unserved) -> None:
         """Name what a source gave up."""
-        self._write(f"{item.reason.value}: ledgers {item.range} ({item.detail})")
+        self._write(_complaint(item))
 
     def following(self, ledger: int, delay: float) -> None:
         """Say that the tip is reached, and how it goes on every half minute."""
-        if self._live and self._clock() - self._last < LIVE_SECONDS:
-            return
-        self._live = True
-        self._last = self._clock()
-        self._write(f"following: at ledger {ledger}, {plural(self._events, 'new event')} so far")
+        if not self._tally.live or self._due(LIVE_SECONDS):
+            self._tally.live = True
+            self._last = self._tally.clock()
+            self._write(_tip(ledger, self._tally.events))
+
+    def _due(self, seconds: float) -> bool:
+        now = self._tally.clock()
+        if now - self._last < seconds:
+            return False
+        self._last = now
+        return True
 
 
 class Bar:
@@ -93,42 +125,37 @@ class Bar:
         )
         self._task: TaskID | None = None
         self._line: Status | None = None
-        self._done = 0.0
-        self._events = 0
-        self._began = monotonic()
+        self._tally = _Tally()
+        self._open = ExitStack()
 
     def __enter__(self) -> Bar:
-        from loguru import logger  # noqa: PLC0415 - imported only where a terminal is attached
-
+        self._open.enter_context(log_through(self._print))
         self._bar.start()
-        logger.remove()
-        # lines of the log go above the bar instead of through it
-        logger.add(lambda line: self._console.print(line, end="", highlight=False), format="{message}", level="WARNING")
         return self
 
     def __exit__(self, *_: object) -> None:
         (self._line or self._bar).stop()
+        self._open.close()
 
     def planned(self, wanted: LedgerRange, ledgers: int) -> None:
         """Show the bar for what will be fetched."""
         if self._line is not None:
             return
-        self._done, self._began = 0.0, monotonic()
+        self._tally.planned(ledgers)
         if self._task is None:
             self._task = self._bar.add_task("sync", total=ledgers, events=0, rate=0.0)
         self._bar.update(self._task, total=ledgers, completed=0, description=f"sync {wanted}")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Move the bar on."""
-        self._done += share
-        self._events += new_events
+        tally = self._tally
+        tally.committed(share, new_events)
         if self._task is not None and self._line is None:
-            rate = self._done / max(monotonic() - self._began, 0.001)
-            self._bar.update(self._task, completed=int(self._done), events=self._events, rate=rate)
+            self._bar.update(self._task, completed=int(tally.done), events=tally.events, rate=tally.rate)
 
     def unserved(self, item: Unserved) -> None:
         """Name what a source gave up, above the bar."""
-        self._console.print(f"{item.reason.value}: ledgers {item.range} ({item.detail})", highlight=False)
+        self._print(_complaint(item))
 
     def following(self, ledger: int, delay: float) -> None:
         """Show in one line how far it is; the bar has done its work."""
@@ -136,9 +163,13 @@ class Bar:
             self._bar.stop()
             self._line = self._console.status("")
             self._line.start()
-        self._line.update(f"following: at ledger {ledger:,}, {plural(self._events, 'new event')} so far")
+        self._line.update(Text(_tip(ledger, self._tally.events)))
+
+    def _print(self, line: str) -> None:
+        # as it is: a node's words may look like markup, the log's colours are there already
+        self._console.print(Text.from_ansi(line.rstrip("\n")))
 
 
-def sync_progress() -> Bar | PlainLines:
+def sync_progress() -> AbstractContextManager[Watched]:
     """Return a bar where stderr is a terminal, plain lines otherwise."""
     return Bar() if sys.stderr.isatty() else PlainLines()

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import click
 
 from stellarstream_core.cli.options import contract_option, database_option, json_option, runtime
-from stellarstream_core.cli.output import plural, print_gaps, print_json
+from stellarstream_core.cli.output import plural, print_gaps, print_json, say
 from stellarstream_core.cli.progress import sync_progress
+from stellarstream_core.cli.stopping import StopOnSignals
 from stellarstream_core.errors import ExitCode, UsageError
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.sync.bounds import parse_bound
 from stellarstream_core.sync.report import SyncReport
 from stellarstream_core.sync.run import SyncRequest, SyncRun
-
-GRACE_SECONDS = 4.5
-"""After a signal the process ends within five seconds, whatever the database or the network does."""
 
 
 @click.command()
@@ -65,7 +60,7 @@ def sync(
     database: str | None,
     as_json: bool,
 ) -> None:
-    r"""Fetch every event of contracts into the database, each exactly once.
+    """Fetch every event of contracts into the database, each exactly once.
 
     Only what is missing is fetched: running it twice fetches nothing the second time, and a run that
     was killed is completed by running it again.
@@ -83,64 +78,39 @@ def sync(
     found = runtime(ctx, database_url=database)
     scope = found.scope(contracts)
     request = SyncRequest(*bounds, scope, follow, workers, found.settings.start_ledger)
-    report = asyncio.run(_run(found, request, names))
-    if as_json:
-        print_json(report.to_json())
-    else:
-        _tell(report)
+    with StopOnSignals() as stopping:
+        report = asyncio.run(_run(found, request, names, stopping))
+        if as_json:
+            print_json(report.to_json())
+        else:
+            _tell(report)
     if report.exit_code is not ExitCode.OK:
         ctx.exit(report.exit_code)
 
 
-async def _run(found: Runtime, request: SyncRequest, names: Sequence[str]) -> SyncReport:
-    specs = found.source_specs(names)
-    storage = found.open_storage(create=True)
-    opened = [await spec.open(found.settings) for spec in specs]
-    sinks = found.plugins.sinks(found.settings)
-    stop = asyncio.Event()
-    try:
-        with _signals_set(stop), sync_progress() as progress:
-            run = SyncRun(request, storage, opened, found.settings.passphrase, progress, sinks)
-            return await run.execute(stop)
-    finally:
-        for source in opened:
-            await source.close()
-        storage.close()
-
-
-@contextmanager
-def _signals_set(stop: asyncio.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set ``stop``; a process that does not end in time is ended."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if not stop.is_set():
-            stop.set()
-            # an open transaction rolls back by itself, so leaving late work behind loses nothing
-            late = threading.Timer(GRACE_SECONDS, os._exit, [int(ExitCode.INCOMPLETE)])
-            late.daemon = True
-            late.start()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals) -> SyncReport:
+    stop = stopping.event()
+    async with AsyncExitStack() as opened:
+        found.source_specs(names)  # a misspelt name is told before a database is made
+        storage = await asyncio.to_thread(found.open_storage, create=True)
+        opened.callback(storage.close)
+        sources = await found.open_sources(names)
+        for source in sources:
+            opened.push_async_callback(source.close)
+        sinks = found.plugins.sinks(found.settings)
+        progress = opened.enter_context(sync_progress())
+        return await SyncRun(request, storage, sources, found.settings.passphrase, progress, sinks).execute(stop)
 
 
 def _tell(report: SyncReport) -> None:
     coverage, counts = report.coverage, report.counts
     known = f", {counts.known:,} known" if counts.known else ""
     state = "covered" if not coverage.gaps else f"{coverage.covered.size:,} of {coverage.wanted.size:,} ledgers covered"
-    click.echo(
-        f"ledgers {coverage.wanted}: {state}, {plural(counts.new, 'new event')}{known} in {report.seconds:.1f} s"
-    )
+    say(f"ledgers {coverage.wanted}: {state}, {plural(counts.new, 'new event')}{known} in {report.seconds:.1f} s")
     if counts.conflicts:
-        click.echo(
-            f"{plural(counts.conflicts, 'event')} differ from what is stored; nothing was overwritten "
-            "(see 'stellarstream status').",
+        differ = "event differs" if counts.conflicts == 1 else "events differ"
+        say(
+            f"{counts.conflicts:,} {differ} from what is stored; nothing was overwritten (see 'stellarstream status').",
             err=True,
         )
     print_gaps(coverage.gaps, err=True)

@@ -187,6 +187,9 @@ class SyncEngine:
         for conflict in result.conflicts:
             detail = f"{window.source} has other events than those stored"
             self._unserved(Unserved(conflict, window.scope, Reason.CONFLICT, detail))
+        logger.debug(
+            "ledgers {} of {}: {} new events, {} known", window.range, window.scope, len(result.new), result.known
+        )
         share = window.range.size * len(window.scope) / len(task.scope)
         self.progress.committed(window.range, share, len(result.new))
 
@@ -199,7 +202,11 @@ class SyncEngine:
                 first = name not in self.sink_failures
                 self.sink_failures[name] = self.sink_failures.get(name, 0) + 1
                 if first:
-                    logger.opt(exception=error).error("sink {} failed; it can resume by position", name)
+                    logger.opt(exception=error).error(
+                        "sink {} failed at position {}; it is not told again and has to catch up by position",
+                        name,
+                        batch.commit.position,
+                    )
 
     def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach) -> None:
         for task in tasks:
