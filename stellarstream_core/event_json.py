@@ -28,8 +28,14 @@ EVENT_KEYS = (
 def event_to_json(event: ContractEvent) -> dict[str, Any]:
     """Return the promised object; ``topic`` and ``value`` are base64 XDR, ``decoded`` is for reading.
 
-    Raises ``ProtocolUpgradeNeededError`` where a value holds an XDR arm this version does not know.
+    Raises ``XdrError`` where a value is not XDR, its subclass ``ProtocolUpgradeNeededError`` where it
+    holds an arm this version does not know. :func:`event_record` gives the same without ``decoded``.
     """
+    return event_record(event) | {"decoded": decode_event(event)}
+
+
+def event_record(event: ContractEvent) -> dict[str, Any]:
+    """Return the object with ``decoded`` null: everything that is the record, whatever its values hold."""
     place = parse_event_id(event.id)
     return {
         "id": event.id,
@@ -43,8 +49,13 @@ def event_to_json(event: ContractEvent) -> dict[str, Any]:
         "eventIndex": event.event_index,
         "topic": [b64encode(topic).decode("ascii") for topic in event.topics],
         "value": b64encode(event.value).decode("ascii"),
-        "decoded": {
-            "topics": [scval_to_json(topic) for topic in event.topics],
-            "value": scval_to_json(event.value),
-        },
+        "decoded": None,
+    }
+
+
+def decode_event(event: ContractEvent) -> dict[str, Any]:
+    """Return the content of ``decoded``, by ``docs/json-mapping.md``. Raises like :func:`event_to_json`."""
+    return {
+        "topics": [scval_to_json(topic) for topic in event.topics],
+        "value": scval_to_json(event.value),
     }

@@ -27,7 +27,12 @@ hookimpl = HookimplMarker("stellarstream")
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """A plugin's section in ``stellarstream.toml``: ``[plugins.NAME]``, checked by ``model``."""
+    """A plugin's section in ``stellarstream.toml``: ``[plugins.NAME]``, checked by ``model``.
+
+    It is checked where it is not written, too: a key without a default is required of everybody who
+    has the plugin installed. Names that differ only in ``-`` and ``_`` are the same, and a model
+    stands for one section. Secrets are ``SecretStr``: ``config show`` prints everything else.
+    """
 
     name: str
     model: type[BaseModel]
@@ -37,7 +42,8 @@ class PluginSettings:
 class ModelSet:
     """A plugin's tables: a folder of numbered peewee migrations (``playhouse.migrations``).
 
-    ``name`` keeps the migrations of different plugins apart; the tables' names should begin with it.
+    ``name`` keeps the migrations of different plugins apart, so it cannot be one that another plugin
+    has; the tables' names should begin with it.
     """
 
     name: str
@@ -53,7 +59,10 @@ class CommittedBatch:
 
 
 class Sink(Protocol):
-    """Hears of committed batches. Raising is logged and counted; it never stops or undoes a sync."""
+    """Hears of committed batches. Raising is logged and counted; it never stops or undoes a sync.
+
+    ``name`` is its own: no other sink may have it.
+    """
 
     name: str
 
@@ -81,7 +90,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A named check for ``stellarstream doctor``; it may take up to ten seconds."""
+    """A named check for ``stellarstream doctor``; it may take up to ten seconds.
+
+    It is shown as ``plugin PLUGIN: NAME``, so it may be called like one of ours.
+    """
 
     name: str
     run: Callable[[Settings], Awaitable[Health]]

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from stellarstream_core.errors import PluginError, SchemaError, SettingsError, UsageError
-from stellarstream_core.plugins import Plugins
+from stellarstream_core.errors import PluginError, SchemaError, SettingsError, StellarStreamError, UsageError
+from stellarstream_core.plugins import FAULTS, Plugins
+from stellarstream_core.redact import UNREADABLE, redact_url
 from stellarstream_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from stellarstream_core.scope import Scope
     from stellarstream_core.sources import Source, SourceSpec
-    from stellarstream_core.storage import Storage
+    from stellarstream_core.storage import Storage, StorageSpec
+
+_SOURCE_METHODS = ("identity", "reach", "ledger_hash", "windows", "close")
 
 
 class Runtime:
-    """Everything a command needs, made when first used."""
+    """Everything a command needs, made when first used. ``flags`` win over all other settings."""
 
     def __init__(
-        self, config: Path | None = None, *, built_in_only: bool = False, flags: dict[str, object] | None = None
+        self, config: Path | None = None, *, built_in_only: bool = False, flags: Mapping[str, object] | None = None
     ) -> None:
         self.config = config
         self.built_in_only = built_in_only
-        self.flags = flags or {}
+        self.flags = MappingProxyType(dict(flags or {}))
+
+    def with_flags(self, flags: Mapping[str, object]) -> Runtime:
+        """Return a runtime with these flags too. Settings are read anew; the plugins stay if the same are allowed."""
+        if not flags:
+            return self
+        other = Runtime(self.config, built_in_only=self.built_in_only, flags={**self.flags, **flags})
+        loaded = self.__dict__.get("plugins")  # only if they were loaded: this must not load them
+        if loaded is not None and other.base_settings.allowed_plugins == self.base_settings.allowed_plugins:
+            other.plugins = loaded  # so that a broken plugin is logged once, and stays out
+        return other
 
     @cached_property
     def base_settings(self) -> Settings:
@@ -41,8 +56,15 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         """The settings, the plugins' sections included. Raises ``SettingsError``."""
-        absent = {plugin.name for plugin in self.plugins.all if plugin.state != "active"}
-        return self.base_settings.with_sections(self.plugins.settings_sections(), ignored=absent)
+        registered = self.plugins.settings_sections()  # asked first: asking shows who is broken
+        absent = [plugin for plugin in self.plugins.all if plugin.state != "active"]
+        return self.base_settings.with_sections(
+            registered,
+            ignored=[plugin.name for plugin in absent],
+            # a plugin that never said what its section is called may have any of those left over
+            lenient=any(plugin.state in {"broken", "switched off"} for plugin in absent),
+            blame=partial(self.plugins.blame, "register_settings"),
+        )
 
     def open_storage(self, *, create: bool = False) -> Storage:
         """Open the database, its schema checked.
@@ -61,8 +83,8 @@ class Runtime:
                 )
             if schema.pending and schema.applied:
                 raise SchemaError(
-                    f"The database {storage.url} is from an older stellarstream "
-                    f"({len(schema.pending)} migrations to apply).",
+                    f"The database {storage.url} lacks {migrations(schema.pending)}: "
+                    "stellarstream or a plugin is newer than it.",
                     help="Make a backup, then run 'stellarstream migrate'.",
                 )
             if schema.pending:
@@ -80,35 +102,118 @@ class Runtime:
     def connect_storage(self) -> Storage:
         """Open the database by its URL's scheme, whatever its schema. Raises ``StorageError``."""
         url = self.settings.database_url
-        scheme, colon, _ = url.partition(":")
-        if not colon:
+        backend = self._backend(url)
+        try:
+            return backend.open(url, self.settings, self.plugins.models())
+        except StellarStreamError:
+            raise
+        except FAULTS as error:
+            raise self._broken("register_storages", backend.scheme, f"The {backend.scheme} storage", error) from error
+
+    def check_database_url(self) -> None:
+        """Raise ``SettingsError`` or ``PluginError`` where ``database_url`` cannot be one; nothing is opened."""
+        url = self.settings.database_url
+        self._backend(url)
+        if redact_url(url) == UNREADABLE:
+            raise SettingsError(
+                "database_url: this address cannot be taken apart.",
+                help="In user name and password write '@', ':', '/', '?' and '#' as %40, %3A, %2F, %3F and %23.",
+            )
+
+    def _backend(self, url: str) -> StorageSpec:
+        scheme, separator, _ = url.partition("://")
+        if not separator or not scheme.replace("+", "").isalnum():
             raise SettingsError("database_url: this is not a URL.", help="Write sqlite:///PATH or postgresql://…")
-        scheme = {"postgres": "postgresql"}.get(scheme, scheme)
         backends = self.plugins.storages()
         if scheme not in backends:
             known = ", ".join(sorted(backends)) or "none is installed"
             raise PluginError(f"No installed plugin stores into {scheme!r} databases (there are: {known}).")
-        return backends[scheme].open(url, self.settings, self.plugins.models())
+        return backends[scheme]
 
     def source_specs(self, names: Sequence[str] = ()) -> list[SourceSpec]:
-        """Return the sources to use: those named, in that order, else every configured one by cost."""
+        """Return the sources to use: those named, in that order, else every configured one by cost.
+
+        Raises ``PluginError`` for a name that nobody offers, ``UsageError`` where none is configured.
+        """
         offered = self.plugins.sources()
         if names:
             return [_offered(name, offered) for name in dict.fromkeys(names)]
-        found = sorted(
-            (spec for spec in offered.values() if spec.configured(self.settings)),
-            key=lambda spec: spec.capabilities.cost,
-        )
+        found = [spec for spec in offered.values() if self._is_configured(spec)]
+        found = [spec for spec in found if self._is_active(spec)]  # its plugin may have broken over another one
         if not found:
-            raise UsageError(
-                f"No ledger source is configured for the network {self.settings.network!r}.",
-                help="Set rpc_url (STELLARSTREAM_RPC_URL) to a Soroban RPC endpoint.",
-            )
-        return found
+            raise self._no_source()
+        return sorted(found, key=lambda spec: spec.capabilities.cost)
+
+    async def open_source(self, spec: SourceSpec) -> Source:
+        """Build one source; nothing is connected yet.
+
+        Raises what the source says on purpose (``StellarStreamError``), and ``PluginError`` for
+        anything else: its plugin is taken out then.
+        """
+        if not self._is_active(spec):
+            raise PluginError(f"The source {spec.name!r} cannot be opened: its plugin is broken.")
+        try:
+            source = await spec.open(self.settings)
+            for method in _SOURCE_METHODS:
+                if not callable(getattr(source, method, None)):
+                    raise TypeError(f"{type(source).__name__} has no method '{method}'")
+        except StellarStreamError:
+            raise
+        except FAULTS as error:
+            raise self._broken("register_sources", spec.name, f"The source {spec.name!r}", error) from error
+        return source
 
     async def open_sources(self, names: Sequence[str] = ()) -> list[Source]:
-        """Build the sources; nothing is connected yet."""
-        return [await spec.open(self.settings) for spec in self.source_specs(names)]
+        """Build the sources; nothing is connected yet.
+
+        A source that was named and breaks raises ``PluginError``; of those chosen by the settings it
+        is left out, and ``UsageError`` says that none is left.
+        """
+        opened: list[Source] = []
+        try:
+            for spec in self.source_specs(names):
+                try:
+                    opened.append(await self.open_source(spec))
+                except PluginError:
+                    if names or self._is_active(spec):
+                        raise
+            if not opened:
+                raise self._no_source()
+        except BaseException:
+            for source in opened:
+                with suppress(Exception):  # the first error is the one to tell
+                    await source.close()
+            raise
+        return opened
+
+    def _is_configured(self, spec: SourceSpec) -> bool:
+        try:
+            return bool(self._is_active(spec) and spec.configured(self.settings))
+        except FAULTS as error:
+            self.plugins.blame("register_sources", spec.name, error)
+            return False
+
+    def _is_active(self, spec: SourceSpec) -> bool:
+        owner = self.plugins.owner("register_sources", spec.name)
+        return owner is None or owner.state == "active"
+
+    def _no_source(self) -> UsageError:
+        broken = ", ".join(plugin.name for plugin in self.plugins.broken if "register_sources" in plugin.hooks)
+        if broken:
+            return UsageError(
+                f"No ledger source is left: the plugins that are broken are {broken}.",
+                help="Run 'stellarstream plugins' to see why, or set rpc_url (STELLARSTREAM_RPC_URL).",
+            )
+        return UsageError(
+            f"No ledger source is configured for the network {self.settings.network!r}.",
+            help="Set rpc_url (STELLARSTREAM_RPC_URL) to a Soroban RPC endpoint.",
+        )
+
+    def _broken(self, hook: str, name: str, what: str, error: BaseException) -> PluginError:
+        owner = self.plugins.blame(hook, name, error)
+        if owner is None:
+            return PluginError(f"{what} cannot be opened: {type(error).__name__}.")
+        return PluginError(f"{what} cannot be opened: its plugin {owner.name!r} is broken ({owner.error}).")
 
     def scope(self, contracts: Iterable[str] = (), storage: Storage | None = None) -> Scope:
         """Return the scope: ``contracts``, else the configured ones, else all that ``storage`` knows of."""
@@ -123,6 +228,11 @@ class Runtime:
                 help="Give --contract C… (or '*' for everything), or set 'contracts'.",
             )
         return Scope.of(wanted)
+
+
+def migrations(pending: Sequence[str]) -> str:
+    """Return ``1 migration (sql/0002_x)``, ``2 migrations (…, …)``: the names say whose they are."""
+    return f"{len(pending)} migration{'' if len(pending) == 1 else 's'} ({', '.join(pending)})"
 
 
 def _offered(name: str, offered: dict[str, SourceSpec]) -> SourceSpec:

@@ -1,14 +1,15 @@
 """Settings: ``stellarstream.toml``, then environment, then flags.
 
 Environment names are ``STELLARSTREAM_`` and the upper-case key; a plugin's keys are
-``STELLARSTREAM_PLUGINS__NAME__KEY`` (dashes as underscores). Lists are comma-separated there.
+``STELLARSTREAM_PLUGINS__NAME__KEY`` (dashes as underscores). Lists are comma-separated there. An
+empty variable counts as not given: compose files pass those that nobody set.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -88,6 +89,7 @@ class Settings(BaseModel):
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _sections: dict[type[BaseModel], BaseModel] = PrivateAttr(default_factory=dict)
+    _named: dict[str, BaseModel] = PrivateAttr(default_factory=dict)
 
     @property
     def passphrase(self) -> str:
@@ -103,40 +105,90 @@ class Settings(BaseModel):
             return self.rpc_url
         return [NETWORKS[self.network].rpc_url]
 
+    @property
+    def sections(self) -> Mapping[str, BaseModel]:
+        """The plugins' checked sections by name, those at their defaults included."""
+        return self._named
+
     def section(self, model: type[SectionT]) -> SectionT:
-        """Return a plugin's settings by their model; defaults where the section is absent."""
+        """Return a plugin's settings by their model.
+
+        They were checked by :meth:`with_sections`; a model that was not there has its defaults.
+        Raises ``SettingsError`` where it has none for some key.
+        """
         found = self._sections.get(model)
-        return found if isinstance(found, model) else model()
+        if isinstance(found, model):
+            return found
+        try:
+            return model()
+        except ValidationError as error:
+            raise SettingsError("\n".join(_problems(error, f"{model.__name__}.", model, {}))) from None
 
     def origin(self, key: str) -> str:
         """Say where a key's value comes from: ``default``, a file, an environment name or a flag."""
         return self._origins.get(key, "default")
 
-    def with_sections(self, registered: Iterable[PluginSettings], ignored: Iterable[str] = ()) -> Settings:
+    def with_sections(
+        self,
+        registered: Iterable[PluginSettings],
+        ignored: Iterable[str] = (),
+        *,
+        lenient: bool = False,
+        blame: Callable[[str, BaseException], object] | None = None,
+    ) -> Settings:
         """Check the plugins' sections against the models they registered, and return settings that hold them.
 
-        Sections of ``ignored`` plugins (installed but not loaded) are left unread.
+        A section that is not written is checked too, as an empty one: a key may be required. Names
+        are the same whether written with dashes or underscores. Sections of ``ignored`` plugins
+        (installed but not loaded) are left unread; with ``lenient`` so is every section that nobody
+        registered, with a warning. A model that fails with anything but a ``ValidationError`` is the
+        plugin's fault: ``blame`` is told the section and the error, and without ``blame`` it is a
+        ``SettingsError`` like all other faults.
         """
-        left_out = set(ignored)
-        problems: list[str] = []
-        known = {entry.name: entry.model for entry in registered}
+        entries = {entry.name: entry for entry in registered}
+        names = {plain_name(name): name for name in entries}
+        left_out = set(map(plain_name, ignored)) - set(names)
         settings = self.model_copy()
-        settings._origins = dict(self._origins)
-        settings._sections = {}
-        for name, values in self.plugins.items():
-            if name in left_out:
-                continue
-            model = known.get(name)
-            if model is None:
-                problems.append(_unknown(f"plugins.{name}", [f"plugins.{key}" for key in known], "section"))
-                continue
+        settings._origins, settings._sections, settings._named = dict(self._origins), {}, {}
+        problems: list[str] = []
+        written: dict[str, str] = {}
+        for spelling in self.plugins:
+            name = names.get(plain_name(spelling))
+            if name is not None and name in written:
+                problems.append(f"plugins.{spelling}: this is the section plugins.{written[name]} once more.")
+            elif name is not None:
+                written[name] = spelling
+                settings._rename_origins(f"plugins.{spelling}.", f"plugins.{name}.")
+            elif plain_name(spelling) not in left_out:
+                if lenient:
+                    _warn_unread(spelling)
+                else:
+                    problems.append(_unknown(f"plugins.{spelling}", [f"plugins.{key}" for key in entries], "section"))
+        for name, entry in entries.items():
             try:
-                settings._sections[model] = model.model_validate(values)
+                section = entry.model.model_validate(self.plugins.get(written.get(name, name), {}))
             except ValidationError as error:
-                problems.extend(_problems(error, f"plugins.{name}.", model, self._origins))
+                problems.extend(_problems(error, f"plugins.{name}.", entry.model, settings._origins))
+            except (Exception, SystemExit) as error:  # a plugin's validator may raise anything
+                if blame is None:
+                    problems.append(f"plugins.{name}: its check failed: {type(error).__name__}: {error}.")
+                else:
+                    blame(name, error)
+            else:
+                settings._sections[entry.model] = settings._named[name] = section
         if problems:
             raise SettingsError("\n".join(problems))
         return settings
+
+    def _rename_origins(self, old: str, new: str) -> None:
+        for key, origin in list(self._origins.items()):
+            if key.startswith(old):
+                self._origins[new + key.removeprefix(old)] = origin
+
+
+def plain_name(section: str) -> str:
+    """Return a section's name as all its spellings have it: the environment has no dashes and no small letters."""
+    return section.lower().replace("_", "-")
 
 
 def load_settings(
@@ -148,7 +200,7 @@ def load_settings(
     """Read settings from file, environment and flags; raise :class:`SettingsError` naming every fault.
 
     Without ``config`` the file is ``$STELLARSTREAM_CONFIG``, else ``stellarstream.toml`` here if
-    it exists. ``flags`` with the value None count as not given.
+    it exists. ``flags`` with the value None and empty variables count as not given.
     """
     env = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -159,8 +211,8 @@ def load_settings(
         for key, value in _read_toml(path).items():
             _put(values, origins, (key,), value, str(path))
     for name, text in sorted(env.items()):
-        if keys := _env_keys(name):
-            _put(values, origins, keys, text, f"${name}")
+        if (keys := _env_keys(name)) and text.strip():
+            _put(values, origins, _as_in_file(keys, values), text, f"${name}")
     for key, flag in (flags or {}).items():
         if flag is not None:
             _put(values, origins, (key,), flag, "flag")
@@ -205,8 +257,17 @@ def _env_keys(name: str) -> tuple[str, ...] | None:
         return None
     parts = key.split("__")
     if parts[0] == "PLUGINS" and len(parts) == 3:
-        return "plugins", parts[1].lower().replace("_", "-"), parts[2].lower()
+        return "plugins", plain_name(parts[1]), parts[2].lower()
     return (key.lower(),)
+
+
+def _as_in_file(keys: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys with a section's name as the file spells it: the environment has no dashes."""
+    sections = values.get("plugins")
+    if len(keys) != 3 or not isinstance(sections, dict):
+        return keys
+    spelling = next((name for name in sections if plain_name(name) == keys[1]), keys[1])
+    return keys[0], spelling, keys[2]
 
 
 def _put(values: dict[str, Any], origins: dict[str, str], keys: tuple[str, ...], value: Any, origin: str) -> None:
@@ -231,7 +292,7 @@ def _problems(error: ValidationError, prefix: str, model: type[BaseModel], origi
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         key = str(fault["loc"][0]) if fault["loc"] else ""
-        dotted = f"{prefix}{key}"
+        dotted = f"{prefix}{key}" if key else prefix.rstrip(".")
         origin = origins.get(dotted)
         where = f" (from {origin})" if origin else ""
         if fault["type"] == "extra_forbidden":
@@ -246,3 +307,9 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
     near = get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"{name}: there is no such {what}.{hint}"
+
+
+def _warn_unread(section: str) -> None:
+    from loguru import logger  # noqa: PLC0415 - 60 ms that --help does without
+
+    logger.warning("plugins.{} is left unread: it may belong to a plugin that is broken or switched off", section)

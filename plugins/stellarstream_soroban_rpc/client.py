@@ -22,6 +22,7 @@ from stellarstream_core.errors import SettingsError
 from stellarstream_soroban_rpc.collecting import collector_paused
 from stellarstream_soroban_rpc.failures import (
     AttemptError,
+    NobodyListensError,
     OverlongError,
     RpcError,
     TimedOutError,
@@ -135,7 +136,8 @@ class RpcClient:
         except aiohttp.ClientOSError as error:
             # Never str(error): it may hold more of the address than may be shown.
             why = error.strerror if isinstance(error.strerror, str) else type(error).__name__
-            raise UnreachableError(f"{self.shown} cannot be reached: {_short(why)}.") from None
+            kind = NobodyListensError if isinstance(error, aiohttp.ClientConnectorError) else UnreachableError
+            raise kind(f"{self.shown} cannot be reached: {_short(why)}.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UnreachableError(f"{self.shown} gave no usable answer ({type(error).__name__}).") from None
 

@@ -43,6 +43,10 @@ class UnreachableError(AttemptError, SourceUnavailableError):
     help = "Check the addresses in 'rpc_url', then run the same command again: what was fetched is kept."
 
 
+class NobodyListensError(UnreachableError):
+    """No connection could be made: the address may be wrong."""
+
+
 class TimedOutError(UnreachableError):
     """No answer in time; a smaller question may be answered."""
 

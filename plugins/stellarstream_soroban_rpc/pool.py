@@ -10,7 +10,7 @@ from loguru import logger
 
 from stellarstream_core.sources import Reason
 from stellarstream_soroban_rpc.endpoints import Endpoint
-from stellarstream_soroban_rpc.failures import AttemptError, UnreachableError
+from stellarstream_soroban_rpc.failures import AttemptError, NobodyListensError, UnreachableError
 from stellarstream_soroban_rpc.settings import SorobanRpcSettings
 from stellarstream_soroban_rpc.timing import Timing
 
@@ -225,15 +225,16 @@ class Pool:
                 self.served(endpoint)
                 return answer
 
-    async def read_ranges(self, max_age: float = 0.0, most_failures: int | None = None) -> None:
+    async def read_ranges(self, max_age: float = 0.0, most_unreachable: int | None = None) -> None:
         """Ask every endpoint that needs no pause what it has; those that fail keep what they told before.
 
         Nothing is asked where that was done less than ``max_age`` seconds ago. Tries until one
-        answers, at most ``most_failures`` times; raises the last :class:`AttemptError` once the retries are spent, or
-        :class:`NoneUsableError`.
+        answers, but only ``most_unreachable`` times where nothing listens at all; raises the last
+        :class:`AttemptError` once the retries are spent, or :class:`NoneUsableError`.
         """
         if self.ranges_read_at is not None and self.timing.now() - self.ranges_read_at < max_age:
             return
+        unreachable = 0
         patience = Patience(self.settings, self.timing)
         while True:
             usable, now = self.usable, self.timing.now()
@@ -250,7 +251,8 @@ class Pool:
                 self.ranges_read_at = self.timing.now()
                 return
             patience.failed(failures[-1])
-            if patience.spent() or patience.failures == most_failures:
+            unreachable = unreachable + 1 if all(isinstance(error, NobodyListensError) for error in failures) else 0
+            if patience.spent() or unreachable == most_unreachable:
                 raise failures[-1]
 
     async def _read_range(self, endpoint: Endpoint) -> AttemptError | None:

@@ -24,7 +24,7 @@ ALL_RANGES_EVERY = 30.0
 """Seconds after which every endpoint is asked for its range, not only the preferred one: it may be stale."""
 
 ATTEMPTS_AT_START = 6
-"""Endpoints that never answered are tried so often, some ten seconds: a wrong address is more likely than an outage."""
+"""Where nothing listens and never did, so many attempts are made, some ten seconds: the address may be wrong."""
 
 
 class SorobanRpcSource:
@@ -114,7 +114,7 @@ class SorobanRpcSource:
                 logger.debug("Asking every endpoint: {}", error)
             else:
                 return
-        await pool.read_ranges(most_failures=None if pool.latest else ATTEMPTS_AT_START)
+        await pool.read_ranges(most_unreachable=None if pool.latest else ATTEMPTS_AT_START)
 
     async def ledger_hash(self, sequence: int) -> str | None:
         """Return the ledger's header hash (64 hex digits), or None where no endpoint has it."""

@@ -11,7 +11,7 @@ import click
 
 from stellarstream_core import __version__
 from stellarstream_core.cli.logs import DEFAULT_LEVEL, LEVEL_VARIABLE, LEVELS, configure_logging, prepare_logging
-from stellarstream_core.errors import ExitCode, StellarStreamError
+from stellarstream_core.errors import ExitCode, PluginError, StellarStreamError
 from stellarstream_core.runtime import Runtime
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -47,12 +47,16 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or None where there is none of that name."""
-        target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else self._plugin_targets(ctx, strict=True).get(cmd_name)
+        if cmd_name in COMMANDS:
+            return _imported(COMMANDS[cmd_name][0])
+        target = self._plugin_targets(ctx, strict=True).get(cmd_name)
         if target is None:
             return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        try:
+            return _imported(target)
+        except Exception as error:  # a plugin's module may raise anything
+            runtime_of(ctx).plugins.blame("register_commands", cmd_name, error)
+            raise PluginError(f"The command {cmd_name!r} cannot be loaded: {type(error).__name__}: {error}.") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries, importing none of them."""
@@ -83,6 +87,14 @@ class LazyGroup(click.Group):
             if strict:
                 raise
             return []  # the help of the framework's own commands needs no readable settings
+
+
+def _imported(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{target} is not a click command")
+    return command
 
 
 def runtime_of(ctx: click.Context) -> Runtime:

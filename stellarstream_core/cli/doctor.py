@@ -14,8 +14,9 @@ from stellarstream_core.cli.options import database_option, json_option, runtime
 from stellarstream_core.cli.output import print_json
 from stellarstream_core.errors import ExitCode, StellarStreamError
 from stellarstream_core.hookspecs import Health
+from stellarstream_core.plugins import FAULTS
 from stellarstream_core.redact import redact_url
-from stellarstream_core.runtime import Runtime
+from stellarstream_core.runtime import Runtime, migrations
 from stellarstream_core.sources import SourceSpec
 
 CHECK_TIMEOUT_SECONDS = 10.0
@@ -40,10 +41,10 @@ def doctor(ctx: click.Context, database: str | None, as_json: bool) -> None:
 
 
 async def _examine(found: Runtime) -> dict[str, Health]:
+    found.plugins.ask_all()
     checks: list[tuple[str, Callable[[], Awaitable[Health]]]] = [
         ("version", _version),
         ("settings", partial(_settings, found)),
-        ("plugins", partial(_plugins, found)),
         ("database", partial(asyncio.to_thread, _database, found)),
     ]
     try:
@@ -52,19 +53,27 @@ async def _examine(found: Runtime) -> dict[str, Health]:
         checks.append(("sources", partial(_fault, _sentence(error))))
     else:
         checks += [(f"source {spec.name}", partial(_source, found, spec)) for spec in specs]
-    checks += [(name, partial(check.run, found.settings)) for name, check in found.plugins.health_checks().items()]
-    return {name: await _guarded(run) for name, run in checks}
+    for name, check in found.plugins.health_checks().items():
+        owner = found.plugins.owner("health_checks", name)
+        # with the plugin's name before it: a check of ours may be called the same
+        checks.append((f"plugin {owner.name if owner else '?'}: {name}", partial(check.run, found.settings)))
+    results = {name: await _guarded(run) for name, run in checks}
+    results["plugins"] = await _guarded(partial(_plugins, found))  # last: until here one may still break
+    return results
 
 
 async def _guarded(run: Callable[[], Awaitable[Health]]) -> Health:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            return await run()
+            health = await run()
+        if not isinstance(health, Health):
+            raise TypeError(f"it returned {type(health).__name__}, not Health")
+        return Health(bool(health.ok), str(health.detail))
     except StellarStreamError as error:
         return Health(False, _sentence(error))
     except TimeoutError:
         return Health(False, f"no answer within {CHECK_TIMEOUT_SECONDS:.0f} s")
-    except Exception as error:  # a plugin's check may raise anything
+    except FAULTS as error:  # a plugin's check may raise anything
         return Health(False, f"the check itself failed: {type(error).__name__}: {error}")
 
 
@@ -102,7 +111,7 @@ def _database(found: Runtime) -> Health:
         if schema.unknown:
             return Health(False, f"{url} was written by a newer stellarstream: upgrade this one.")
         if schema.pending and schema.applied:
-            return Health(False, f"{url} needs {len(schema.pending)} migrations: run 'stellarstream migrate'.")
+            return Health(False, f"{url} lacks {migrations(schema.pending)}: run 'stellarstream migrate'.")
         if schema.pending:
             return Health(True, f"{url} is empty; the first sync prepares it")
         stored = storage.network_passphrase()
@@ -116,7 +125,7 @@ def _database(found: Runtime) -> Health:
 
 
 async def _source(found: Runtime, spec: SourceSpec) -> Health:
-    source = await spec.open(found.settings)
+    source = await found.open_source(spec)
     try:
         identity = await source.identity()
         reach = await source.reach()

@@ -6,6 +6,7 @@ import click
 
 from stellarstream_core.cli.options import database_option, runtime
 from stellarstream_core.errors import SchemaError
+from stellarstream_core.runtime import migrations
 
 
 @click.command()
@@ -28,7 +29,7 @@ def migrate(ctx: click.Context, check: bool, database: str | None) -> None:
             )
         if check and schema.pending:
             raise SchemaError(
-                f"The database {storage.url} lacks: {', '.join(schema.pending)}.", help="Run 'stellarstream migrate'."
+                f"The database {storage.url} lacks {migrations(schema.pending)}.", help="Run 'stellarstream migrate'."
             )
         applied = [] if check else storage.migrate()
     finally:

@@ -43,8 +43,11 @@ def _ledger(_ctx: click.Context, param: click.Parameter, value: str | None) -> i
 
 
 def runtime(ctx: click.Context, **flags: object) -> Runtime:
-    """Return the runtime with this command's flags over the settings, and the log as they ask."""
-    found = runtime_of(ctx)
-    found.flags.update({key: value for key, value in flags.items() if value is not None and value != ()})
+    """Return the runtime with this command's flags over the settings, and the log as they ask.
+
+    From here on it is the runtime of the whole invocation: ``runtime_of`` returns it too.
+    """
+    given = {key: value for key, value in flags.items() if value is not None and value != ()}
+    ctx.find_root().obj = found = runtime_of(ctx).with_flags(given)
     configure_logging(str(ctx.find_root().params["log_level"]), found.settings.log_format)
     return found

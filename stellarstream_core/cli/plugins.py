@@ -14,7 +14,7 @@ from stellarstream_core.cli.output import print_json
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """Show every installed plugin with its version, its hooks, and why it is not active if it is not."""
     found = runtime(ctx).plugins
-    found.sources(), found.storages(), found.commands(), found.health_checks()  # asking shows who breaks
+    found.ask_all()
     rows = [
         {
             "name": plugin.name,

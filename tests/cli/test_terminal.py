@@ -153,3 +153,26 @@ def test_secrets_in_variables_are_not_in_the_traceback_of_a_broken_plugin(tmp_pa
     assert done.returncode == 0
     assert "leaky" in done.stderr
     assert "SUPER-SECRET" not in done.stderr
+
+
+def test_a_plugin_command_that_cannot_be_imported_is_refused_with_a_sentence(tmp_path, env):
+    site = tmp_path / "site"
+    (site / "lame-1.dist-info").mkdir(parents=True)
+    (site / "lame-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lame\nVersion: 1\n")
+    (site / "lame-1.dist-info" / "entry_points.txt").write_text("[stellarstream]\nlame = lame\n")
+    (site / "lame.py").write_text(
+        "from stellarstream_core.hookspecs import CommandSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def register_commands():\n"
+        "    return [CommandSpec('limp', 'no_such_module:limp', 'Limp.')]\n"
+    )
+    done = subprocess.run(
+        [*COMMAND, "limp"],
+        env={**env, "PYTHONPATH": str(site)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "'limp' cannot be loaded" in done.stderr

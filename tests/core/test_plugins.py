@@ -160,6 +160,155 @@ def test_a_name_that_is_taken_makes_the_later_plugin_broken(plugin):
     assert [p.name for p in found.broken] == ["mine"]
 
 
+def test_an_alias_of_a_registered_module_is_broken_and_the_first_stays(plugin):
+    first = plugin("a", register_sources=lambda: [spec("s")])
+    found = Plugins.load(found=[first, Point("zz-alias", first.value)])
+    assert [(p.name, p.error) for p in found.broken] == [("zz-alias", "ValueError: made_a is the plugin 'a' already")]
+    assert set(found.sources()) == {"s"}
+
+
+def test_the_same_name_in_two_distributions_makes_the_later_plugin_broken(plugin):
+    core = plugin("a", "stellarstream", register_sources=lambda: [spec("s")])
+    other = plugin("other", register_sources=lambda: [spec("t")])
+    found = Plugins.load(found=[Point("a", other.value), core])
+    assert [(p.distribution, p.state) for p in found.all] == [("stellarstream", "active"), ("third-party", "broken")]
+    assert set(found.sources()) == {"s"}
+
+
+@pytest.mark.parametrize("what", [None, {}])
+def test_an_entry_point_to_nothing_that_can_have_hooks_is_broken(plugin, monkeypatch, what):
+    good = plugin("good", register_sources=lambda: [spec("s")])
+    monkeypatch.setattr(sys.modules["made_good"], "thing", what, raising=False)
+    found = Plugins.load(found=[Point("bad", "made_good:thing"), good])
+    assert [p.name for p in found.broken] == ["bad"]
+    assert set(found.sources()) == {"s"}
+
+
+def test_an_exit_while_a_plugin_is_asked_is_its_fault(plugin):
+    found = Plugins.load(found=[plugin("bad", register_sources=lambda: sys.exit(7))])
+    assert found.sources() == {}
+    assert [p.error for p in found.broken] == ["SystemExit: 7"]
+
+
+def test_nothing_is_kept_of_a_plugin_that_breaks_half_way(plugin):
+    found = Plugins.load(
+        found=[
+            plugin("a", register_sources=lambda: [spec("one"), 3]),
+            plugin("b", register_sources=lambda: [spec("two"), spec("two")]),
+            plugin("c", register_sources=lambda: [spec("one")]),
+        ]
+    )
+    assert set(found.sources()) == {"one"}
+    assert [p.name for p in found.broken] == ["a", "b"]
+    assert found.owner("register_sources", "one").name == "c"
+
+
+def test_who_offered_a_thing_can_be_blamed_for_it_and_is_logged_once(plugin, logged):
+    found = Plugins.load(
+        found=[
+            plugin("a", register_sources=lambda: [spec("one"), spec("two")]),
+            plugin("b", register_sources=lambda: [spec("three")]),
+        ]
+    )
+    found.sources()
+    assert found.blame("register_sources", "one", RuntimeError("first\nword")).name == "a"
+    found.blame("register_sources", "two", RuntimeError("second"))
+    assert found.blame("register_sources", "nobody's", RuntimeError()) is None
+    assert [(p.name, p.error) for p in found.broken] == [("a", "RuntimeError: first word")]
+    assert set(found.sources()) == {"three"}
+    assert len(logged) == 1
+    assert logged[0].record["exception"] is not None
+
+
+@pytest.fixture
+def logged():
+    from loguru import logger
+
+    messages = []
+    number = logger.add(messages.append, level="WARNING")
+    yield messages
+    logger.remove(number)
+
+
+@pytest.mark.parametrize("model", [dict, Section(), "Section", None])
+def test_a_section_without_a_pydantic_model_makes_its_plugin_broken(plugin, model):
+    found = Plugins.load(found=[plugin("bad", register_settings=lambda: PluginSettings("bad", model))])
+    assert found.settings_sections() == []
+    assert [p.name for p in found.broken] == ["bad"]
+
+
+class OtherSection(BaseModel):
+    pass
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [PluginSettings("my-core", OtherSection), PluginSettings("My_Core", OtherSection), PluginSettings("x", Section)],
+)
+def test_a_section_that_is_taken_makes_the_later_plugin_broken(plugin, entry):
+    core = PluginSettings("my-core", Section)
+    found = Plugins.load(
+        found=[
+            plugin("a", register_settings=lambda: entry),
+            plugin("core", "stellarstream", register_settings=lambda: core),
+        ]
+    )
+    assert found.settings_sections() == [core]
+    assert [p.name for p in found.broken] == ["a"]
+
+
+def test_tables_that_are_taken_or_not_there_make_their_plugin_broken(plugin, tmp_path):
+    found = Plugins.load(
+        found=[
+            plugin("core", "stellarstream", register_models=lambda: ModelSet("the-core", tmp_path)),
+            plugin("a", register_models=lambda: ModelSet("the_core", tmp_path)),
+            plugin("b", register_models=lambda: ModelSet("b", tmp_path / "absent")),
+        ]
+    )
+    assert found.models() == [ModelSet("the-core", tmp_path)]
+    assert [p.name for p in found.broken] == ["a", "b"]
+
+
+def sink(name, publish=print):
+    return SimpleNamespace(name=name, publish=publish)
+
+
+@pytest.mark.parametrize(
+    "sinks",
+    [[sink(3)], [sink("")], [sink("s", "no function")], [object()], [sink("s"), sink("s")], [sink("taken")], None],
+    ids=["number", "no name", "no function", "no sink", "twice", "taken", "nothing"],
+)
+def test_sinks_that_are_none_make_their_plugin_broken(plugin, sinks):
+    good = sink("taken")
+    found = Plugins.load(
+        found=[
+            plugin("core", "stellarstream", register_sinks=lambda settings: [good]),
+            plugin("bad", register_sinks=lambda settings: sinks),
+        ]
+    )
+    assert found.sinks(load_settings(environ={})) == [good]
+    assert [p.name for p in found.broken] == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "result"),
+    [
+        ("register_sources", SourceSpec("s", "", None, lambda _: True, nothing)),
+        ("register_sources", SourceSpec("s", "", Capabilities(cost="dear"), lambda _: True, nothing)),
+        ("register_sources", SourceSpec("s", "", Capabilities(), True, nothing)),
+        ("register_sources", SourceSpec([], "", Capabilities(), lambda _: True, nothing)),
+        ("register_storages", StorageSpec("mem", "", None)),
+        ("register_commands", CommandSpec("c", "no_attribute", "")),
+        ("register_commands", CommandSpec("c", "module:c", None)),
+        ("health_checks", HealthCheck("h", None)),
+    ],
+)
+def test_an_offer_that_cannot_be_used_makes_its_plugin_broken(plugin, hook, result):
+    found = Plugins.load(found=[plugin("bad", **{hook: lambda: [result]})])
+    found.ask_all()
+    assert [p.name for p in found.broken] == ["bad"]
+
+
 def test_only_allowed_plugins_are_even_imported(plugin):
     found = Plugins.load(allowed=["good"], found=[Point("bad", "no_such_module_at_all"), plugin("good")])
     assert [(p.name, p.state) for p in found.all] == [("bad", "not allowed"), ("good", "active")]

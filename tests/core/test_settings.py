@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import Field
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from stellarstream_core.errors import SettingsError
 from stellarstream_core.hookspecs import PluginSettings
@@ -108,6 +108,90 @@ def test_a_plugin_reads_its_own_section_and_its_environment(file):
 def test_the_section_of_a_plugin_that_is_not_loaded_is_left_unread(file):
     settings = load_settings(file("[plugins.other]\nx = 1"), environ={}).with_sections([SHOE], ignored=["other"])
     assert settings.section(Shoe).size == 40
+
+
+def test_a_section_is_the_same_with_dashes_and_underscores(file):
+    entry = PluginSettings("my_plugin", Shoe)
+    variables = {"STELLARSTREAM_PLUGINS__MY_PLUGIN__SIZE": "42"}
+    settings = load_settings(environ=variables).with_sections([entry])
+    assert settings.section(Shoe).size == 42
+    assert settings.origin("plugins.my_plugin.size") == "$STELLARSTREAM_PLUGINS__MY_PLUGIN__SIZE"
+    path = file('[plugins.my_plugin]\nsize = 41\ncolours = ["red"]')
+    assert load_settings(path, environ=variables).with_sections([entry]).section(Shoe) == Shoe(size=42, colours=["red"])
+    with pytest.raises(SettingsError, match="once more"):
+        load_settings(file("[plugins.my_plugin]\n[plugins.my-plugin]"), environ={}).with_sections([entry])
+
+
+def test_an_empty_variable_counts_as_not_given(file):
+    names = [
+        "START_LEDGER",
+        "NETWORK",
+        "RPC_URL",
+        "LOG_FORMAT",
+        "ALLOWED_PLUGINS",
+        "PLUGINS__SHOE_SHOP__SIZE",
+        "CONFIG",
+    ]
+    path = file('network = "pubnet"\nrpc_url = "http://a"')
+    settings = load_settings(path, environ={f"STELLARSTREAM_{name}": "" for name in names}).with_sections([SHOE])
+    assert (settings.network, settings.rpc_url, settings.start_ledger) == ("pubnet", ["http://a"], None)
+    assert settings.allowed_plugins is None
+    assert settings.section(Shoe).size == 40
+    assert settings.origin("network") == str(path)
+
+
+class Keyed(PluginSection):
+    token: str
+
+
+def test_a_required_key_is_named_even_where_its_section_is_absent():
+    entry = PluginSettings("keyed", Keyed)
+    with pytest.raises(SettingsError, match=r"^plugins\.keyed\.token: field required"):
+        load_settings(environ={}).with_sections([entry])
+    with pytest.raises(SettingsError, match=r"^Keyed\.token: field required"):
+        load_settings(environ={}).section(Keyed)
+    settings = load_settings(environ={"STELLARSTREAM_PLUGINS__KEYED__TOKEN": "x"}).with_sections([entry])
+    assert settings.section(Keyed).token == "x"
+    assert dict(settings.sections) == {"keyed": Keyed(token="x")}
+
+
+class Whole(PluginSection):
+    @model_validator(mode="after")
+    def never(self):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("model", [Whole, RootModel[int]])
+def test_a_fault_of_a_whole_section_names_the_section(model):
+    with pytest.raises(SettingsError, match=r"^plugins\.whole: "):
+        load_settings(environ={}).with_sections([PluginSettings("whole", model)])
+
+
+class Failing(PluginSection):
+    size: int = 1
+
+    @field_validator("size")
+    @classmethod
+    def explode(cls, _):
+        raise RuntimeError("boom")
+
+
+def test_a_model_that_fails_is_told_to_whoever_asks_and_an_error_otherwise():
+    settings = load_settings(environ={"STELLARSTREAM_PLUGINS__FAILING__SIZE": "3"})
+    entries = [PluginSettings("failing", Failing), SHOE]
+    with pytest.raises(SettingsError, match=r"plugins\.failing: its check failed: RuntimeError: boom"):
+        settings.with_sections(entries)
+    told = []
+    checked = settings.with_sections(entries, blame=lambda name, error: told.append((name, str(error))))
+    assert told == [("failing", "boom")]
+    assert set(checked.sections) == {"shoe-shop"}
+
+
+def test_sections_that_nobody_registered_are_left_unread_where_that_is_asked(file):
+    settings = load_settings(file("[plugins.unknown]\nx = 1"), environ={})
+    assert set(settings.with_sections([SHOE], lenient=True).sections) == {"shoe-shop"}
+    with pytest.raises(SettingsError, match=r"plugins\.unknown"):
+        settings.with_sections([SHOE])
 
 
 def test_secrets_are_not_printed():
