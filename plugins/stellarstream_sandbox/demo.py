@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import shutil
 import signal
+import sys
+import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 import orjson
-from stellarstream_sandbox.network import SandboxNetwork
 
-from stellarstream_core.errors import UsageError
+from stellarstream_core.errors import LeadershipError, SettingsError, StorageError, SyncInterruptedError, UsageError
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.hookspecs import CommittedBatch
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
+from stellarstream_core.settings import ENV_CONFIG, ENV_PREFIX, NETWORKS
 from stellarstream_core.sources import Unserved
 from stellarstream_core.sync.run import SyncRequest, SyncRun
 from stellarstream_core.xdr.scval import scval_to_json
 from stellarstream_sandbox.config import FIRST_LEDGER, SandboxConfig
+from stellarstream_sandbox.network import SandboxNetwork
+
+T = TypeVar("T")
 
 CONFIG_NAME = "stellarstream.toml"
 DATABASE_NAME = "demo.db"
+DATABASE_FILES = tuple(f"{DATABASE_NAME}{ending}" for ending in ("", "-wal", "-shm", ".lock"))
+"""The files of a SQLite database: itself, its log, the log's index, and the follower's lock."""
 MARK = "# Written by 'stellarstream demo'."
+SOURCE = "soroban-rpc"
+EXAMPLE_QUERY = "'SELECT ledger, id FROM events LIMIT 5'"
+MASKING = tuple(
+    f"{ENV_PREFIX}{key}" for key in ("DATABASE_URL", "NETWORK", "NETWORK_PASSPHRASE", "RPC_URL", "CONTRACTS")
+)
+"""Variables that would lead a command elsewhere than the demo's settings do."""
 
 
 @click.command()
@@ -44,7 +63,8 @@ def demo(directory: Path, port: int, close_time: float, seconds: float | None) -
     It closes 200 ledgers with payment streams, indexes them into SQLite, follows the new ones, and
     prints what to look at. Ctrl-C ends all of it.
     """
-    config = SandboxConfig(close_time=close_time, port=port)
+    # the history at the same pace, since the indexer looks as often as it saw ledgers close
+    config = SandboxConfig(close_time=close_time, history_spacing=close_time, port=port)
     asyncio.run(_run(directory, config, seconds))
 
 
@@ -55,58 +75,118 @@ async def _run(directory: Path, config: SandboxConfig, seconds: float | None) ->
         loop.add_signal_handler(number, stop.set)
     if seconds is not None:
         loop.call_later(seconds, stop.set)
-    click.echo(
-        "StellarStream demo. The network below is a simulation on this machine: no real ledger, no real money.\n"
-    )
-    async with SandboxNetwork(config) as network:
-        contracts = {name: network.contracts[name] for name in sorted(network.contracts) if name.startswith("streams")}
-        path = _prepare(directory, network.url, contracts)
-        pace = f"one more every {config.close_time:g} s"
-        click.echo(f"1. sandbox network   {network.url}, {network.latest} ledgers closed, {pace}")
-        for name, contract in contracts.items():
-            click.echo(f"   {name:<16}  {contract}")
-        await _sync_and_follow(Runtime(path, built_in_only=True), stop)
+    click.echo("StellarStream demo. The network below is a simulation on this machine:")
+    click.echo("no real ledger, no real money.\n")
+    async with AsyncExitStack() as stack:
+        network = await _unless(stop, stack.enter_async_context(SandboxNetwork(config)))
+        if network is not None:
+            await _index(directory, network, stop)
     click.echo("\nEnded: indexer and sandbox network are stopped. The database stays where it is.")
 
 
-def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Path:
-    """Write the demo's settings and remove the database of an earlier demo; nothing else is touched."""
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what ``work`` returns, or None where ``stop`` came first; then the work was cancelled."""
+    running, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    running.cancel()  # does nothing where it is done
+    await asyncio.wait((running,))
+    return None if running.cancelled() else running.result()
+
+
+async def _index(directory: Path, network: SandboxNetwork, stop: asyncio.Event) -> None:
+    contracts = {name: network.contracts[name] for name in sorted(network.contracts) if name.startswith("streams")}
+    runtime = _prepare(directory, network.url, contracts)
+    pace = f"one more every {network.config.close_time:g} s"
+    click.echo(f"1. sandbox network   {network.url}, ledgers {network.oldest} to {network.latest},")
+    click.echo(f"                     {pace}")
+    for name, contract in contracts.items():
+        click.echo(f"   {name:<16}  {contract}")
+    await _sync_and_follow(runtime, directory, stop)
+
+
+def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime:
+    """Write the demo's settings and remove the database of an earlier demo; nothing else is touched.
+
+    The settings are also handed over as flags: variables of the environment must not lead the demo
+    to another network or into another database.
+    """
     path = directory / CONFIG_NAME
     try:
-        if path.exists() and not path.read_text(encoding="utf-8").startswith(MARK):
-            raise UsageError(f"{path} is not the demo's.", help="Name another folder with --directory.")
+        flags: dict[str, object] = {
+            "network": "sandbox",
+            "rpc_url": [url],
+            "database_url": f"sqlite:///{quote(str(directory.resolve() / DATABASE_NAME))}",
+            "contracts": list(contracts.values()),
+        }
+        over = {**flags, "network_passphrase": NETWORKS["sandbox"].passphrase}
+        leftovers = [file for name in DATABASE_FILES if os.path.lexists(file := directory / name)]
+        if _is_ours(path):
+            _refuse_a_running_demo(Runtime(path, built_in_only=True, flags=over), directory)
+        elif leftovers:
+            raise UsageError(f"{leftovers[0]} is not the demo's.", help="Name another folder with --directory.")
         directory.mkdir(parents=True, exist_ok=True)
-        database = directory.resolve() / DATABASE_NAME
         # the simulated network begins anew with each demo, so an earlier history cannot go on
-        for leftover in directory.glob(f"{DATABASE_NAME}*"):
-            leftover.unlink()
-        lines = [
-            MARK,
-            'network = "sandbox"',
-            f'rpc_url = "{url}"',
-            f'database_url = "sqlite:///{database}"',
-            f"contracts = {orjson.dumps(list(contracts.values())).decode()}",
-        ]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
+        for name in DATABASE_FILES:
+            (directory / name).unlink(missing_ok=True)
+        # a JSON string without escaped surrogates, as orjson writes it, is a TOML string
+        lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in flags.items()]
+        path.write_text("\n".join([MARK, *lines]) + "\n", encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else "its name is not UTF-8"
         raise UsageError(
-            f"{directory} cannot be written: {error.strerror or error}.", help="Name another folder with --directory."
+            f"The demo cannot write into {os.fsencode(directory).decode(errors='replace')}: {why}.",
+            help="Name another folder with --directory.",
         ) from None
-    return path
+    return Runtime(path, built_in_only=True, flags=over)
 
 
-async def _sync_and_follow(runtime: Runtime, stop: asyncio.Event) -> None:
-    storage = runtime.open_storage(create=True)
-    sources = await runtime.open_sources()
-    narrator = Narrator(runtime.config or Path(CONFIG_NAME))
+def _is_ours(path: Path) -> bool:
+    """Tell whether an earlier demo wrote the settings; raise ``UsageError`` where somebody else did."""
     try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if not text.startswith(MARK.encode()):
+        raise UsageError(f"{path} is not the demo's.", help="Name another folder with --directory.")
+    return True
+
+
+def _refuse_a_running_demo(runtime: Runtime, directory: Path) -> None:
+    """Raise ``UsageError`` where another demo follows into this folder's database: it is in use."""
+    if not (directory / DATABASE_NAME).exists():
+        return
+    try:
+        storage = runtime.connect_storage()
+        try:
+            with storage.follow_lock():
+                return
+        finally:
+            storage.close()
+    except LeadershipError:
+        raise UsageError(
+            f"Another demo is running in {directory}.", help="End it, or name another folder with --directory."
+        ) from None
+    except (SettingsError, StorageError):
+        return  # unreadable: both are made anew
+
+
+async def _sync_and_follow(runtime: Runtime, directory: Path, stop: asyncio.Event) -> None:
+    storage = runtime.open_storage(create=True)
+    narrator = Narrator(directory, stop)
+    sources = []
+    try:
+        sources = await runtime.open_sources([SOURCE])
         request = SyncRequest(first=FIRST_LEDGER, last=None, scope=runtime.scope(), follow=True)
         run = SyncRun(request, storage, sources, runtime.settings.passphrase, narrator, [narrator])
         report = await run.execute(stop)
+    except SyncInterruptedError:
+        return  # so early that there is nothing to tell
     finally:
         for source in sources:
             await source.close()
         storage.close()
+    narrator.check()
     state = "no gaps" if not report.coverage.gaps else f"gaps: {', '.join(map(str, report.coverage.gaps))}"
     click.echo(f"\nledgers {report.coverage.wanted}: {report.counts.new:,} events, {state}")
 
@@ -116,11 +196,19 @@ class Narrator:
 
     name = "demo"
 
-    def __init__(self, config: Path) -> None:
-        self._config = config
+    def __init__(self, directory: Path, stop: asyncio.Event) -> None:
+        self._directory = directory
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+        self._gone: BrokenPipeError | None = None
         self._live = False
         self._events = 0
         self._kinds: Counter[str] = Counter()
+
+    def check(self) -> None:
+        """Raise ``BrokenPipeError`` where nobody reads any more: that is why the demo has ended."""
+        if self._gone is not None:
+            raise self._gone
 
     def publish(self, batch: CommittedBatch) -> None:
         """Count the backfill's events, print those of new ledgers."""
@@ -128,35 +216,57 @@ class Narrator:
         self._kinds.update(map(_kind, batch.events))
         if self._live:
             for event in batch.events:
-                click.echo(f"   ledger {event.ledger}  {_kind(event):<10} {_short(event)}")
+                self._say(_line(event))
 
     def planned(self, wanted: LedgerRange, ledgers: int) -> None:
         """Say what will be fetched."""
         if not self._live:
-            click.echo(f"\n2. sync              ledgers {wanted} over JSON-RPC into SQLite")
+            self._say(f"\n2. sync              ledgers {wanted} over JSON-RPC into SQLite")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Leave the counting to the sink."""
 
     def unserved(self, item: Unserved) -> None:
         """Name what could not be had."""
-        click.echo(f"   missing {item.range}: {item.reason.value} ({item.detail})")
+        self._say(f"   missing {item.range}: {item.reason.value} ({item.detail})")
 
     def following(self, ledger: int, delay: float) -> None:
         """Once the tip is reached, say what was done and what to look at."""
         if self._live:
             return
         self._live = True
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self._kinds.most_common())
-        command = f"stellarstream --config {self._config}"
-        click.echo(f"   complete up to ledger {ledger}: {self._events:,} events ({kinds})")
-        query = "'SELECT ledger, id FROM events LIMIT 5'"
-        click.echo("\nWhat to look at, in another terminal (.venv/bin/stellarstream after 'make demo'):")
-        click.echo(f"   {command} status --watch")
-        click.echo(f"   {command} export events --from {max(FIRST_LEDGER, ledger - 9)} --to {ledger}")
-        click.echo(f"   {command} sync                # asks for nothing that is there")
-        click.echo(f"   sqlite3 {self._config.parent / DATABASE_NAME} {query}")
-        click.echo("\n3. following         new events as their ledgers close; Ctrl-C ends all of it")
+        self._say(f"   complete up to ledger {ledger}: {self._events:,} events")
+        # a number stays with its name: textwrap does not break at a no-break space
+        kinds = ", ".join(f"{count}\xa0{kind}" for kind, count in self._kinds.most_common())
+        for line in textwrap.wrap(kinds, _columns() - 4):
+            self._say(f"   {line}".replace("\xa0", " "))
+        self._say("\nWhat to look at, in another terminal, in this folder:")
+        for line in self._commands(ledger):
+            self._say(f"   {line}")
+        self._say("\n3. following         new events as their ledgers close; Ctrl-C ends all of it")
+
+    def _commands(self, ledger: int) -> Iterator[str]:
+        activate = Path(sys.prefix) / "bin" / "activate"
+        if shutil.which("stellarstream") is None and activate.exists():
+            yield f". {shlex.quote(min(str(activate), os.path.relpath(activate), key=len))}"
+        if masking := [name for name in MASKING if name in os.environ]:
+            yield f"unset {' '.join(masking)}"
+        yield f"export {ENV_CONFIG}={shlex.quote(str(self._directory / CONFIG_NAME))}"
+        yield "stellarstream status --watch"
+        yield f"stellarstream export events --from {max(FIRST_LEDGER, ledger - 9)} --to {ledger}"
+        yield "stellarstream sync        # asks for nothing that is there"
+        database = shlex.quote(str(self._directory / DATABASE_NAME))
+        yield f"sqlite3 {database} {EXAMPLE_QUERY}"
+
+    def _say(self, line: str) -> None:
+        """Print a line. Called from the thread that commits, too; what is raised there reaches nobody."""
+        if self._gone is not None:
+            return
+        try:
+            click.echo(line)
+        except BrokenPipeError as error:
+            self._gone = error
+            self._loop.call_soon_threadsafe(self._stop.set)
 
 
 def _kind(event: ContractEvent) -> str:
@@ -165,6 +275,12 @@ def _kind(event: ContractEvent) -> str:
     return next((topic for topic in decoded if isinstance(topic, str) and not topic.isdigit()), "event")
 
 
-def _short(event: ContractEvent) -> str:
-    text = str(scval_to_json(event.value))
-    return text if len(text) <= 90 else f"{text[:89]}…"
+def _line(event: ContractEvent) -> str:
+    """Return a live event as one line of the terminal, its value cut where it does not fit."""
+    line = f"   ledger {event.ledger}  {_kind(event):<10} {orjson.dumps(scval_to_json(event.value)).decode()}"
+    columns = _columns() - 1
+    return line if len(line) <= columns else f"{line[: columns - 1]}…"
+
+
+def _columns() -> int:
+    return max(shutil.get_terminal_size().columns, 40)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 import orjson
 
+from stellarstream_core.cli.gaps import asked_range
 from stellarstream_core.cli.options import bounds_options, contract_option, database_option, runtime
 from stellarstream_core.cli.output import plural, print_gaps
-from stellarstream_core.errors import ExitCode, UsageError
-from stellarstream_core.event_json import EVENT_KEYS, event_to_json
+from stellarstream_core.errors import ExitCode, ProtocolUpgradeNeededError, UsageError, XdrError
+from stellarstream_core.event_json import EVENT_KEYS, decode_event, event_record
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_gaps, stored_bounds
+from stellarstream_core.sync.report import read_gaps
 
 PAGE = 2_000
 
@@ -62,22 +65,72 @@ def events(
     """
     found = runtime(ctx, database_url=database)
     storage = found.open_storage()
+    decoder = Decoder()
     try:
         scope = found.scope(contracts, storage)
-        stored = stored_bounds(storage, scope)
-        wanted = LedgerRange.of(first or stored.first, last or max(stored.last, first or 0))
-        write = _write_jsonl if kind == "jsonl" else _write_csv
-        with _opened(output) as file:
-            count = write(file, _pages(storage, wanted, scope))
+        wanted = asked_range(storage, scope, first, last)
+        # before the first page: events and coverage commit together, so what is covered now is
+        # whole in every later page; a gap that is filled meanwhile may be in the file in part
         gaps = read_gaps(storage, wanted, scope)
+        to_bytes = _jsonl if kind == "jsonl" else _csv
+        count = 0
+        with _opened(output) as file:
+            if kind == "csv":
+                file.write(_csv_lines([EVENT_KEYS]))
+            for page in _pages(storage, wanted, scope):
+                file.write(to_bytes([decoder.to_json(event) for event in page]))
+                count += len(page)
     finally:
         storage.close()
     if output is not None:
         click.echo(f"{plural(count, 'event')} of ledgers {wanted} written to {output}", err=True)
+    for line in decoder.complaints():
+        click.echo(line, err=True)
     if gaps:
-        click.echo("these ledgers are missing in the export:", err=True)
+        click.echo("these ledgers were missing when the export began:", err=True)
         print_gaps(gaps, err=True)
+    if gaps or decoder.undecoded:
         ctx.exit(ExitCode.INCOMPLETE)
+
+
+@dataclass(slots=True)
+class Undecoded:
+    """Events of one kind of fault: how many, and the first of them."""
+
+    count: int
+    ledger: int
+    reason: str
+
+
+class Decoder:
+    """Makes events JSON objects, and keeps account of those whose values it could not decode."""
+
+    def __init__(self) -> None:
+        self.undecoded: dict[type[XdrError], Undecoded] = {}
+
+    def to_json(self, event: ContractEvent) -> dict[str, Any]:
+        """Return the promised object; ``decoded`` is null where a value cannot be decoded."""
+        record = event_record(event)
+        try:
+            record["decoded"] = decode_event(event)
+        except XdrError as error:
+            newer = isinstance(error, ProtocolUpgradeNeededError)
+            fault = self.undecoded.setdefault(
+                ProtocolUpgradeNeededError if newer else XdrError, Undecoded(0, event.ledger, error.message)
+            )
+            fault.count += 1
+        return record
+
+    def complaints(self) -> Iterator[str]:
+        """Yield a line for each kind of fault: what could not be decoded, from which ledger on, what to do."""
+        for kind, fault in self.undecoded.items():
+            yield (
+                f"{kind.title.lower()}: {plural(fault.count, 'event')} could not be decoded, "
+                f"first in ledger {fault.ledger} ({fault.reason}). "
+                "There 'decoded' is null; 'topic' and 'value' are written as stored."
+            )
+            if kind.help:
+                yield f"  {kind.help}"
 
 
 def _pages(storage: Storage, wanted: LedgerRange, scope: Scope) -> Iterator[list[ContractEvent]]:
@@ -87,46 +140,67 @@ def _pages(storage: Storage, wanted: LedgerRange, scope: Scope) -> Iterator[list
         after = page[-1].id
 
 
-def _write_jsonl(file: BinaryIO, pages: Iterator[list[ContractEvent]]) -> int:
-    count = 0
-    for page in pages:
-        file.write(b"".join(orjson.dumps(event_to_json(event)) + b"\n" for event in page))
-        count += len(page)
-    return count
+def _jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
-def _write_csv(file: BinaryIO, pages: Iterator[list[ContractEvent]]) -> int:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
-    writer = csv.writer(text)
-    writer.writerow(EVENT_KEYS)
-    count = 0
-    for page in pages:
-        for event in page:
-            row = event_to_json(event)
-            row["topic"] = orjson.dumps(row["topic"]).decode()
-            row["decoded"] = orjson.dumps(row["decoded"]).decode()
-            writer.writerow(row[key] for key in EVENT_KEYS)
-        count += len(page)
-    text.flush()
-    text.detach()
-    return count
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    cells = ({**row, **{key: orjson.dumps(row[key]).decode() for key in ("topic", "decoded")}} for row in rows)
+    return _csv_lines([row[key] for key in EVENT_KEYS] for row in cells)
+
+
+def _csv_lines(lines: Iterable[Sequence[object]]) -> bytes:
+    # text of its own: a wrapper around the file would write late, or close it when it is thrown away
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    return text.getvalue().encode("utf-8")
 
 
 @contextmanager
 def _opened(output: Path | None) -> Iterator[BinaryIO]:
-    """Open stdout, or a file that takes its name only once it is complete and on disk."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    """Open what is written to: stdout, a device or pipe as it stands, or a file.
+
+    A file, also one behind a symbolic link, takes its name only once it is complete and on disk, and
+    keeps its mode where it was there before. Raises ``UsageError`` where writing fails, and lets
+    ``BrokenPipeError`` pass: whoever read has gone, and nothing is left to be written late.
+    """
+    try:
+        if output is None:
+            # a buffer of its own, so that nothing of it is left in sys.stdout when the process ends
+            with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+                yield file
+            return
+        mode = _mode(output)
+        if mode is not None and not stat.S_ISREG(mode):
+            with output.open("wb") as file:
+                yield file
+            return
+        with _replacing(Path(os.path.realpath(output)), mode) as file:
+            yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{output or 'stdout'} cannot be written: {error.strerror or error}.") from None
+
+
+@contextmanager
+def _replacing(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(output)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror or error}.") from None
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int | None:
+    """Return type and mode of what a path leads to, or None where nothing is there."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None

@@ -8,6 +8,8 @@ from stellarstream_core.cli.options import bounds_options, contract_option, data
 from stellarstream_core.cli.output import print_gaps, print_json
 from stellarstream_core.errors import ExitCode
 from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.scope import Scope
+from stellarstream_core.storage import Storage
 from stellarstream_core.sync.report import read_coverage, stored_bounds
 
 
@@ -30,8 +32,7 @@ def gaps(
     storage = found.open_storage()
     try:
         scope = found.scope(contracts, storage)
-        stored = stored_bounds(storage, scope)
-        wanted = LedgerRange.of(first or stored.first, last or max(stored.last, first or 0))
+        wanted = asked_range(storage, scope, first, last)
         coverage = read_coverage(storage, wanted, scope)
     finally:
         storage.close()
@@ -50,3 +51,16 @@ def gaps(
         click.echo(f"no gaps: ledgers {wanted} are covered for {scope}")
     if coverage.gaps:
         ctx.exit(ExitCode.INCOMPLETE)
+
+
+def asked_range(storage: Storage, scope: Scope, first: int | None, last: int | None) -> LedgerRange:
+    """Return ``first`` to ``last``; a bound that was not given is that of what is stored.
+
+    Raises ``UsageError`` where a bound is not given and nothing was ever synced for the scope,
+    ``InvalidRangeError`` where the range is reversed.
+    """
+    if first is None or last is None:
+        stored = stored_bounds(storage, scope)
+        first = stored.first if first is None else first
+        last = max(stored.last, first) if last is None else last
+    return LedgerRange.of(first, last)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -11,15 +16,22 @@ import click
 from stellarstream_core.cli.options import contract_option, database_option, json_option, runtime
 from stellarstream_core.cli.output import plural, print_json
 from stellarstream_core.errors import StellarStreamError
+from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
-from stellarstream_core.scope import Scope
-from stellarstream_core.sources import Reach
+from stellarstream_core.scope import EVERYTHING, Scope
+from stellarstream_core.sources import Reach, Source
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.report import read_gaps, stored_bounds
 
 WATCH_SECONDS = 2.0
+"""How often ``--watch`` reads the database."""
+SHORTEST_TIP_SECONDS = 2.0
+DEFAULT_TIP_SECONDS = 5.0
+"""How often ``--watch`` asks for the tip: as often as ledgers close, or this where nobody tells."""
 TIP_TIMEOUT_SECONDS = 5.0
 SHOWN_GAPS = 10
+NARROWEST = 20
+"""Columns that a value takes at least, however narrow the terminal is."""
 
 
 @click.command()
@@ -38,33 +50,86 @@ def status(ctx: click.Context, watch: bool, contracts: tuple[str, ...], database
     storage = found.open_storage()
     try:
         scope = found.scope(contracts, storage)
-        if watch and not as_json:
-            _watch(found, storage, scope)
+        if watch:
+            with _shown(as_json) as show:
+                asyncio.run(_watch(found, storage, scope, show))
             return
-        while True:
-            facts = read_status(found, storage, scope)
-            if as_json:
-                print_json(facts)
-            else:
-                click.echo(render(facts))
-            if not watch:
-                return
-            time.sleep(WATCH_SECONDS)
+        facts = read_status(found, storage, scope, asyncio.run(_tip_now(found)))
     finally:
         storage.close()
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(render(facts, _columns()))
 
 
-def read_status(found: Runtime, storage: Storage, scope: Scope) -> dict[str, Any]:
+# --- the tip --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What a source last said: ``reach`` and its name, or else the ``trouble`` there was, as a sentence."""
+
+    reach: Reach | None = None
+    source: str | None = None
+    trouble: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it need not be asked again."""
+        told = self.reach.ledger_seconds if self.reach else None
+        return max(told, SHORTEST_TIP_SECONDS) if told else DEFAULT_TIP_SECONDS
+
+
+@dataclass(slots=True)
+class TipReader:
+    """Asks for the tip, each source opened once and then kept until ``close``."""
+
+    found: Runtime
+    _open: dict[str, Source] = field(default_factory=dict)
+
+    async def read(self) -> Tip:
+        """Return the tip of the first source that answers in time; raise nothing."""
+        trouble = None
+        try:
+            for spec in self.found.source_specs():
+                if spec.name not in self._open:
+                    self._open[spec.name] = await spec.open(self.found.settings)
+                try:
+                    async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
+                        return Tip(await self._open[spec.name].reach(), spec.name)
+                except StellarStreamError as error:
+                    trouble = f"{spec.name}: {error.message}"
+                except TimeoutError:
+                    trouble = f"{spec.name} did not answer within {TIP_TIMEOUT_SECONDS:.0f} s"
+        except StellarStreamError as error:
+            trouble = error.message
+        return Tip(trouble=trouble)
+
+    async def close(self) -> None:
+        """Close every source."""
+        while self._open:
+            await self._open.popitem()[1].close()
+
+
+async def _tip_now(found: Runtime) -> Tip:
+    reader = TipReader(found)
+    try:
+        return await reader.read()
+    finally:
+        await reader.close()
+
+
+# --- the database ---------------------------------------------------------------------------
+
+
+def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dict[str, Any]:
     """Return what ``status --json`` prints."""
-    states = storage.sync_states(scope)
-    bounds = stored_bounds(storage, scope)
+    bounds, marks = _marks(storage, scope)
     totals = storage.totals()
-    marks = {contract: state.last_ledger_sequence for contract, state in states.items()}
-    for contract in scope:
-        marks.setdefault(contract, bounds.first - 1)
     watermark = min(marks.values())
     ahead = max(marks.values())
-    tip, source, trouble = asyncio.run(_tip(found))
+    reach = tip.reach
     return {
         "network": found.settings.network,
         "database": storage.url,
@@ -73,11 +138,11 @@ def read_status(found: Runtime, storage: Storage, scope: Scope) -> dict[str, Any
         "watermark": watermark,
         "heldBackBy": sorted(c for c, mark in marks.items() if mark == watermark) if ahead > watermark else [],
         "lastCoveredLedger": bounds.last,
-        "tip": tip.latest if tip else None,
-        "tipClosedAt": tip.latest_closed_at if tip else None,
-        "lag": max(tip.latest - watermark, 0) if tip else None,
-        "source": source,
-        "sourceTrouble": trouble,
+        "tip": reach.latest if reach else None,
+        "tipClosedAt": reach.latest_closed_at if reach else None,
+        "lag": max(reach.latest - watermark, 0) if reach else None,
+        "source": tip.source,
+        "sourceTrouble": tip.trouble,
         "gaps": [gap.to_json() for gap in read_gaps(storage, bounds, scope)],
         "events": totals.events,
         "conflicts": totals.conflicts,
@@ -96,64 +161,137 @@ def read_status(found: Runtime, storage: Storage, scope: Scope) -> dict[str, Any
     }
 
 
-async def _tip(found: Runtime) -> tuple[Reach | None, str | None, str | None]:
-    trouble = None
-    try:
-        specs = found.source_specs()
-    except StellarStreamError as error:
-        return None, None, error.message
-    for spec in specs:
-        source = await spec.open(found.settings)
-        try:
-            async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
-                return await source.reach(), spec.name, None
-        except StellarStreamError as error:
-            trouble = f"{spec.name}: {error.message}"
-        except TimeoutError:
-            trouble = f"{spec.name} did not answer within {TIP_TIMEOUT_SECONDS:.0f} s"
-        finally:
-            await source.close()
-    return None, None, trouble
+def _marks(storage: Storage, scope: Scope) -> tuple[LedgerRange, dict[str, int]]:
+    """Return first wanted and last covered ledger, and each contract's watermark.
+
+    A contract that was never asked for by itself is as far as everything is; where that was not
+    asked for either, as far as what is stored goes on from the first ledger.
+    """
+    states = storage.sync_states([*scope, EVERYTHING])
+    own = [state for contract in scope if (state := states.get(contract) or states.get(EVERYTHING))]
+    bounds = stored_bounds(storage, scope)
+    first = min((state.start_ledger for state in own), default=bounds.first)
+    bounds = LedgerRange(first, max(bounds.last, first))
+    marks = {
+        contract: state.last_ledger_sequence
+        if (state := states.get(contract) or states.get(EVERYTHING))
+        else storage.coverage(contract, bounds).unbroken_from(first)
+        for contract in scope
+    }
+    return bounds, marks
 
 
-def render(facts: dict[str, Any]) -> str:
-    """Return the status as lines for a person."""
+# --- what is shown --------------------------------------------------------------------------
+
+
+def render(facts: dict[str, Any], columns: int | None = None) -> str:
+    """Return the status as lines for a person, folded to a terminal of so many columns if told."""
+    return "\n".join(line for label, text in _lines(facts) for line in _folded(label, text, columns))
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     whom = "every contract" if facts["contracts"] is None else plural(facts["contracts"], "contract")
-    lines = [
-        f"network    {facts['network']}   {whom}",
-        f"database   {facts['database']}",
-        f"complete   ledgers {facts['startLedger']:,} to {facts['watermark']:,}"
-        if facts["watermark"] >= facts["startLedger"]
-        else f"complete   nothing yet from ledger {facts['startLedger']:,} on",
-    ]
-    if facts["heldBackBy"]:
-        names = ", ".join(facts["heldBackBy"][:3]) + (" …" if len(facts["heldBackBy"]) > 3 else "")
-        lines.append(f"held back  by {names}")
+    yield "network", f"{facts['network']}   {whom}"
+    yield "database", facts["database"]
+    if facts["watermark"] >= facts["startLedger"]:
+        yield "complete", f"ledgers {facts['startLedger']:,} to {facts['watermark']:,}"
+    else:
+        yield "complete", f"nothing yet from ledger {facts['startLedger']:,} on"
+    if names := facts["heldBackBy"]:
+        yield "held back", "by " + ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
     if facts["tip"] is not None:
         behind = "at the tip" if facts["lag"] == 0 else f"{plural(facts['lag'], 'ledger')} behind"
-        lines.append(f"tip        {facts['tip']:,} ({facts['source']}): {behind}")
+        yield "tip", f"{facts['tip']:,} ({facts['source']}): {behind}"
     else:
-        lines.append(f"tip        not known: {facts['sourceTrouble']}")
-    lines.append(f"events     {facts['events']:,}")
-    shown = facts["gaps"][:SHOWN_GAPS]
-    ranges = ", ".join(f"{gap['from']}..{gap['to']}" for gap in shown)
-    more = f" and {len(facts['gaps']) - len(shown)} more" if len(facts["gaps"]) > len(shown) else ""
-    lines.append(f"gaps       {ranges}{more}" if shown else "gaps       none")
+        yield "tip", f"not known: {facts['sourceTrouble']}"
+    yield "events", f"{facts['events']:,} in this database"
+    yield "gaps", _gaps(facts["gaps"])
     if facts["conflicts"]:
-        lines.append(f"conflicts  {facts['conflicts']:,}: a source offered other bytes for a stored event")
-        lines += [
-            f"           {c['id']} from {c['source']}, seen {c['timesSeen']} times" for c in facts["conflictList"]
-        ]
+        yield "conflicts", f"{facts['conflicts']:,}: a source offered other bytes for a stored event"
+        for c in facts["conflictList"]:
+            yield "", f"{c['id']} from {c['source']}, seen {plural(c['timesSeen'], 'time')}"
     if facts["brokenPlugins"]:
-        lines.append(f"broken     {', '.join(facts['brokenPlugins'])} (see 'stellarstream plugins')")
-    return "\n".join(lines)
+        yield "broken", f"{', '.join(facts['brokenPlugins'])} (see 'stellarstream plugins')"
 
 
-def _watch(found: Runtime, storage: Storage, scope: Scope) -> None:
+def _gaps(gaps: list[dict[str, Any]]) -> str:
+    if not gaps:
+        return "none"
+    shown = ", ".join(str(LedgerRange(gap["from"], gap["to"])) for gap in gaps[:SHOWN_GAPS])
+    more = f" and {len(gaps) - SHOWN_GAPS:,} more (see 'stellarstream gaps')" if len(gaps) > SHOWN_GAPS else ""
+    return shown + more
+
+
+def _folded(label: str, text: str, columns: int | None) -> list[str]:
+    """Return a line, or several under one another where the terminal is narrower than it."""
+    if columns is None:
+        return [f"{label:<11}{text}"]
+    width = max(columns - 11, NARROWEST)
+    first, *rest = textwrap.wrap(text, width, break_on_hyphens=False, drop_whitespace=True) or [""]
+    return [f"{label:<11}{first}", *(f"{'':<11}{line}" for line in rest)]
+
+
+def _columns() -> int | None:
+    """Return the terminal's width, or None where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+# --- again and again ------------------------------------------------------------------------
+
+
+async def _watch(found: Runtime, storage: Storage, scope: Scope, show: Callable[[dict[str, Any]], None]) -> None:
+    """Show the status every two seconds; the tip is asked for beside that, as often as ledgers close."""
+    tip = Tip(trouble="no source has answered yet")
+    reader = TipReader(found)
+    answered = asyncio.Event()
+
+    async def keep_asking() -> None:
+        nonlocal tip
+        while True:
+            tip = await reader.read()
+            answered.set()
+            await asyncio.sleep(tip.seconds)
+
+    asking = asyncio.create_task(keep_asking())
+    try:
+        with suppress(TimeoutError):  # the first answer is mostly there at once
+            await asyncio.wait_for(answered.wait(), WATCH_SECONDS)
+        while True:
+            show(read_status(found, storage, scope, tip))
+            await asyncio.wait([asking], timeout=WATCH_SECONDS)
+            if asking.done():
+                asking.result()
+    finally:
+        asking.cancel()
+        await asyncio.wait([asking])
+        await reader.close()
+
+
+@contextmanager
+def _shown(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Give a function that shows the status anew: a line of JSON, a page of a terminal, or plain text."""
+    if as_json:
+        yield print_json
+        return
+    if not sys.stdout.isatty():
+        yield lambda facts: click.echo(render(facts) + "\n")
+        return
     from rich.live import Live  # noqa: PLC0415 - only --watch draws
     from rich.text import Text  # noqa: PLC0415 - only --watch draws
 
-    with Live(auto_refresh=False) as live:
-        while True:
-            live.update(Text(render(read_status(found, storage, scope))), refresh=True)
-            time.sleep(WATCH_SECONDS)
+    page = ""
+
+    # a screen of its own is drawn from its top each time, so that a resized window leaves no traces
+    with Live(auto_refresh=False, screen=True) as live:
+
+        def draw(facts: dict[str, Any]) -> None:
+            nonlocal page
+            page = render(facts, _columns())
+            hint = f"\nread every {WATCH_SECONDS:.0f} s; Ctrl-C ends it"
+            live.update(Text.assemble(page + "\n", (hint, "dim")), refresh=True)
+
+        try:
+            yield draw
+        finally:
+            live.stop()
+            click.echo(page)

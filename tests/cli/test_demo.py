@@ -1,0 +1,152 @@
+"""``demo``: it touches nothing but its own, goes where it says, reads well, and ends when told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stellarstream_core.runtime import Runtime
+from stellarstream_sandbox.demo import MARK
+
+ENDED = "Ended: indexer and sandbox network are stopped. The database stays where it is."
+QUICK = ("--close-time", "0.2", "--seconds", "2")
+
+
+def start(tmp_path: Path, *args: str, **more) -> subprocess.Popen:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stellarstream_core.cli", "demo", *args],
+        cwd=tmp_path,
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def events_in(database: Path) -> int:
+    connection = sqlite3.connect(database)
+    try:
+        return connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    finally:
+        connection.close()
+
+
+# --- whose files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["demo.db", "demo.db-wal", "demo.db.lock"])
+def test_a_database_that_is_not_the_demos_is_left_alone(invoke, tmp_path, name):
+    (tmp_path / name).write_text("somebody's work")
+    outcome = invoke("demo", "--directory", ".", *QUICK)
+    assert outcome.code == 2
+    assert name in outcome.err
+    assert (tmp_path / name).read_text() == "somebody's work"
+    assert not (tmp_path / "stellarstream.toml").exists()
+
+
+def test_settings_that_are_not_the_demos_are_left_alone(invoke, tmp_path):
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "stellarstream.toml").write_bytes(b'network = "testnet"\n# \xff\n')
+    assert invoke("demo", *QUICK).code == 2
+    assert (tmp_path / ".demo" / "stellarstream.toml").read_bytes().endswith(b"\xff\n")
+
+
+def test_a_second_demo_begins_anew_and_removes_only_what_the_first_one_left(invoke, tmp_path):
+    (tmp_path / "stellarstream.toml").write_text(f"{MARK}\nnetwork = 'sandbox'\n")
+    (tmp_path / "demo.db").write_text("not even a database")
+    (tmp_path / "demo.db-notes.txt").write_text("somebody's work")
+    outcome = invoke("demo", "--directory", ".", *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert events_in(tmp_path / "demo.db") > 0
+    assert (tmp_path / "demo.db-notes.txt").read_text() == "somebody's work"
+
+
+def test_a_demo_that_runs_keeps_its_database(invoke, tmp_path):
+    assert invoke("demo", "--directory", ".", *QUICK).code == 0
+    before = events_in(tmp_path / "demo.db")
+    running = Runtime(tmp_path / "stellarstream.toml").open_storage()
+    with running.follow_lock():
+        outcome = invoke("demo", "--directory", ".", *QUICK)
+    running.close()
+    assert outcome.code == 2
+    assert "Another demo" in outcome.err
+    assert events_in(tmp_path / "demo.db") == before
+
+
+# --- where it goes --------------------------------------------------------------------------
+
+
+def test_the_environment_does_not_lead_the_demo_elsewhere(invoke, tmp_path):
+    outcome = invoke(
+        "demo",
+        *QUICK,
+        DATABASE_URL="sqlite:///precious.db",
+        RPC_URL="http://127.0.0.1:9",
+        NETWORK_PASSPHRASE="another network",
+        CONTRACTS="*",
+    )
+    assert outcome.code == 0, outcome.err
+    assert not (tmp_path / "precious.db").exists()
+    assert events_in(tmp_path / ".demo" / "demo.db") > 0
+    assert "unset STELLARSTREAM_DATABASE_URL" in outcome.out
+
+
+def test_any_folder_name_will_do(invoke, tmp_path):
+    folder = tmp_path / 'a "b" #c %41 ?d \\e é'
+    outcome = invoke("demo", "--directory", str(folder), *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert events_in(folder / "demo.db") > 0
+    assert tomllib.loads((folder / "stellarstream.toml").read_text())["network"] == "sandbox"
+    exported = invoke("--config", str(folder / "stellarstream.toml"), "export", "events")
+    assert len(exported.out.splitlines()) == events_in(folder / "demo.db")
+
+
+# --- how it reads and how it ends -----------------------------------------------------------
+
+
+def test_every_line_fits_a_terminal_of_80_columns(tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    running = start(tmp_path, "--close-time", "0.2", stdout=subprocess.PIPE)
+    lines = []
+    for line in running.stdout:
+        lines.append(line.rstrip("\n"))
+        if sum(line.startswith("   ledger ") for line in lines) == 10:
+            break
+    running.send_signal(signal.SIGINT)
+    out, complaint = running.communicate(timeout=20)
+    lines += out.splitlines()
+    assert (running.returncode, complaint) == (0, "")
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == ENDED
+    assert "no gaps" in lines[-3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("said", ["no real ledger", "   streams-v2", "2. sync"])
+def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path, number, said):
+    running = start(tmp_path, stdout=subprocess.PIPE)
+    for line in running.stdout:
+        if line.startswith(said):
+            break
+    running.send_signal(number)
+    out, complaint = running.communicate(timeout=20)
+    assert (running.returncode, complaint) == (0, "")
+    assert out.splitlines()[-1] == ENDED
+
+
+def test_it_ends_when_nobody_reads_any_more(tmp_path):
+    running = start(tmp_path, "--close-time", "0.2", stdout=subprocess.PIPE)
+    for line in running.stdout:
+        if line.startswith("3. following"):
+            break
+    running.stdout.close()
+    assert (running.wait(timeout=20), running.stderr.read()) == (0, "")
+    running.stderr.close()
