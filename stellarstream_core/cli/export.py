@@ -39,7 +39,9 @@ def export() -> None:
 @click.option(
     "--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="Output format."
 )
-@bounds_options("First ledger. Default: the first wanted one.", "Last ledger. Default: the last covered one.")
+@bounds_options(
+    "First ledger. Default: the first ever wanted or stored.", "Last ledger. Default: the last covered one."
+)
 @contract_option("Contract to export; may be given several times. Default: the configured ones, else all stored.")
 @click.option(
     "-o",

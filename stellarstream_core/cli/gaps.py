@@ -14,7 +14,9 @@ from stellarstream_core.sync.report import read_coverage, stored_bounds
 
 
 @click.command()
-@bounds_options("First ledger. Default: the first wanted one.", "Last ledger. Default: the last covered one.")
+@bounds_options(
+    "First ledger. Default: the first ever wanted or stored.", "Last ledger. Default: the last covered one."
+)
 @contract_option("Contract to look at. Default: the configured ones, else all that were ever synced.")
 @database_option
 @json_option

@@ -94,7 +94,7 @@ class TipReader:
         try:
             for spec in self.found.source_specs():
                 if spec.name not in self._open:
-                    self._open[spec.name] = await spec.open(self.found.settings)
+                    self._open[spec.name] = await self.found.open_source(spec)
                 try:
                     async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
                         return Tip(await self._open[spec.name].reach(), spec.name)
@@ -125,7 +125,8 @@ async def _tip_now(found: Runtime) -> Tip:
 
 def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dict[str, Any]:
     """Return what ``status --json`` prints."""
-    bounds, marks = _marks(storage, scope)
+    earliest = stored_bounds(storage, scope)
+    bounds, marks = _marks(storage, scope, earliest)
     totals = storage.totals()
     watermark = min(marks.values())
     ahead = max(marks.values())
@@ -143,7 +144,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         "lag": max(reach.latest - watermark, 0) if reach else None,
         "source": tip.source,
         "sourceTrouble": tip.trouble,
-        "gaps": [gap.to_json() for gap in read_gaps(storage, bounds, scope)],
+        "gaps": [gap.to_json() for gap in read_gaps(storage, LedgerRange(earliest.first, bounds.last), scope)],
         "events": totals.events,
         "conflicts": totals.conflicts,
         "conflictList": [
@@ -161,7 +162,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
     }
 
 
-def _marks(storage: Storage, scope: Scope) -> tuple[LedgerRange, dict[str, int]]:
+def _marks(storage: Storage, scope: Scope, bounds: LedgerRange) -> tuple[LedgerRange, dict[str, int]]:
     """Return first wanted and last covered ledger, and each contract's watermark.
 
     A contract that was never asked for by itself is as far as everything is; where that was not
@@ -169,7 +170,6 @@ def _marks(storage: Storage, scope: Scope) -> tuple[LedgerRange, dict[str, int]]
     """
     states = storage.sync_states([*scope, EVERYTHING])
     own = [state for contract in scope if (state := states.get(contract) or states.get(EVERYTHING))]
-    bounds = stored_bounds(storage, scope)
     first = min((state.start_ledger for state in own), default=bounds.first)
     bounds = LedgerRange(first, max(bounds.last, first))
     marks = {

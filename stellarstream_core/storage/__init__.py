@@ -95,7 +95,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts for ``status``, kept by commits; the ledgers are the lowest and highest that any contract is covered in."""
+    """Counts for ``status``, kept by commits; the ledgers are the lowest and highest covered for any contract."""
 
     events: int
     conflicts: int

@@ -148,11 +148,17 @@ class SyncReport:
 
 
 def stored_bounds(storage: Storage, scope: Scope) -> LedgerRange:
-    """Return the first wanted and the last covered ledger of the scope; raise ``UsageError`` where nothing is."""
+    """Return the first ledger that was ever wanted or covered, and the last covered one, of the scope.
+
+    So ledgers fetched from before the first wanted one, and a hole between, are not left out of what
+    looks at everything. Raises ``UsageError`` where nothing was ever synced.
+    """
     everything = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
     states = storage.sync_states(scope)
     covered = [bounds for contract in scope if (bounds := storage.coverage(contract, everything).bounds)]
-    first = min([state.start_ledger for state in states.values()] or [bounds.first for bounds in covered], default=None)
+    first = min(
+        [*(state.start_ledger for state in states.values()), *(bounds.first for bounds in covered)], default=None
+    )
     if first is None:
         raise UsageError(f"Nothing was ever synced for {scope}.", help="Run 'stellarstream sync' for it first.")
     return LedgerRange(first, max([first, *(bounds.last for bounds in covered)]))

@@ -16,6 +16,7 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.settings import NETWORKS
 from stellarstream_core.sources import Capabilities, Reach, SourceSpec, Window
+from stellarstream_core.testing.scripted import ScriptedSource
 from stellarstream_core.xdr.strkey import contract_id_text
 
 ONE, TWO = (contract_id_text(bytes([number]) * 32) for number in (1, 2))
@@ -41,9 +42,7 @@ def counting(reach: Reach) -> tuple[SourceSpec, list[str]]:
     """Return a source that notes what is done with it."""
     done: list[str] = []
 
-    class Counting:
-        name = "counting"
-
+    class Counting(ScriptedSource):
         async def reach(self) -> Reach:
             done.append("reach")
             return reach
@@ -53,7 +52,7 @@ def counting(reach: Reach) -> tuple[SourceSpec, list[str]]:
 
     async def opening(_settings) -> Counting:
         done.append("open")
-        return Counting()
+        return Counting([], 1, name="counting")
 
     return SourceSpec("counting", "", Capabilities(), lambda _: True, opening), done
 
@@ -170,3 +169,18 @@ def test_many_gaps_and_a_narrow_terminal_stay_readable(invoke):
     assert "more" in text
     assert "stellarstream" in text
     assert len(render(facts).splitlines()) == len([line for line in lines if not line.startswith(" ")])
+
+
+def test_a_hole_below_the_first_wanted_ledger_is_shown_by_everything_that_looks_at_all(on_node, node):
+    v2 = node.contracts["streams-v2"]
+    assert on_node("sync", "--contract", v2, "--from", "80", "--to", "100").code == 0
+    assert on_node("sync", "--contract", v2, "--from", "10", "--to", "40").code == 0
+    gaps = on_node("gaps", "--json")
+    assert (gaps.code, [(g["from"], g["to"]) for g in gaps.json["gaps"]]) == (3, [(41, 79)])
+    facts = on_node("status", "--json").json
+    assert (facts["startLedger"], facts["watermark"]) == (80, 100)
+    assert [(g["from"], g["to"]) for g in facts["gaps"]] == [(41, 79)]
+    exported = on_node("export", "events")
+    assert exported.code == 3
+    assert "41..79" in exported.err
+    assert '"ledger":1' in exported.out
