@@ -252,6 +252,7 @@ def ours_in_a_process(url: str, database: str) -> tuple[float, int, float]:
 
 
 def measure(url: str, kind: str, fresh) -> dict[str, float]:
+    requests_of(url)  # forget what other measurements asked for
     with fresh() as database:
         ours_in_a_process(url, database)  # the server makes its pages, the disk its caches
     requests = requests_of(url)
