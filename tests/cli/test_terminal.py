@@ -136,43 +136,37 @@ def test_a_signal_is_obeyed_while_another_process_holds_the_database(env, tmp_pa
     connection.close()
 
 
-def test_secrets_in_variables_are_not_in_the_traceback_of_a_broken_plugin(tmp_path, env):
+def installed(tmp_path, name: str, code: str) -> str:
+    """Install a third party's plugin of one module into a folder of its own; return the folder."""
     site = tmp_path / "site"
-    (site / "leaky-1.dist-info").mkdir(parents=True)
-    (site / "leaky-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1\n")
-    (site / "leaky-1.dist-info" / "entry_points.txt").write_text("[stellarstream]\nleaky = leaky\n")
-    (site / "leaky.py").write_text("key = 'SUPER-' + 'SECRET'\nraise RuntimeError('no') if key else None\n")
-    done = subprocess.run(
-        [*COMMAND, "--help"],
-        env={**env, "PYTHONPATH": str(site)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    (site / f"{name}-1.dist-info").mkdir(parents=True)
+    (site / f"{name}-1.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (site / f"{name}-1.dist-info" / "entry_points.txt").write_text(f"[stellarstream]\n{name} = {name}\n")
+    (site / f"{name}.py").write_text(code)
+    return str(site)
+
+
+def called(env, tmp_path, site: str, *args: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*COMMAND, *args], env={**env, "PYTHONPATH": site}, cwd=tmp_path, capture_output=True, text=True, check=False
     )
+
+
+def test_secrets_in_variables_are_not_in_the_traceback_of_a_broken_plugin(tmp_path, env):
+    site = installed(tmp_path, "leaky", "key = 'SUPER-' + 'SECRET'\nraise RuntimeError('no') if key else None\n")
+    done = called(env, tmp_path, site, "--help")
     assert done.returncode == 0
     assert "leaky" in done.stderr
     assert "SUPER-SECRET" not in done.stderr
 
 
 def test_a_plugin_command_that_cannot_be_imported_is_refused_with_a_sentence(tmp_path, env):
-    site = tmp_path / "site"
-    (site / "lame-1.dist-info").mkdir(parents=True)
-    (site / "lame-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lame\nVersion: 1\n")
-    (site / "lame-1.dist-info" / "entry_points.txt").write_text("[stellarstream]\nlame = lame\n")
-    (site / "lame.py").write_text(
+    code = (
         "from stellarstream_core.hookspecs import CommandSpec, hookimpl\n"
         "@hookimpl\n"
         "def register_commands():\n"
         "    return [CommandSpec('limp', 'no_such_module:limp', 'Limp.')]\n"
     )
-    done = subprocess.run(
-        [*COMMAND, "limp"],
-        env={**env, "PYTHONPATH": str(site)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = called(env, tmp_path, installed(tmp_path, "lame", code), "limp")
     assert done.returncode == 2
     assert "'limp' cannot be loaded" in done.stderr
