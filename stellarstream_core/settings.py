@@ -245,7 +245,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}.", help="Name a readable file with --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML or not UTF-8, a huge number, nested without end
         raise SettingsError(f"{path}: {error}.", help="The file must be TOML: https://toml.io") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,7 +12,7 @@ import click
 
 from stellarstream_core import __version__
 from stellarstream_core.cli.logs import DEFAULT_LEVEL, LEVEL_VARIABLE, LEVELS, configure_logging, prepare_logging
-from stellarstream_core.errors import ExitCode, PluginError, StellarStreamError
+from stellarstream_core.errors import ExitCode, PluginError, StellarStreamError, UsageError
 from stellarstream_core.runtime import Runtime
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -25,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("stellarstream_core.cli.config:config", "Show or check the settings."),
 }
 """The framework's own commands: where each is, and its line in the help."""
+
+
+_FULL = frozenset({ENOSPC, EDQUOT, EFBIG, EROFS})
 
 
 class OutputClosedError(Exception):
@@ -72,6 +76,10 @@ class LazyGroup(click.Group):
         except BrokenPipeError as error:
             raise OutputClosedError from error
         except OSError as error:
+            if error.errno in _FULL:
+                raise UsageError(
+                    f"The output cannot be written: {error.strerror}.", help="Make room for it."
+                ) from error
             raise UnforeseenError(error) from error
 
     def _plugin_targets(self, ctx: click.Context, *, strict: bool = False) -> dict[str, str]:

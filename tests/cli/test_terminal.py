@@ -170,3 +170,10 @@ def test_a_plugin_command_that_cannot_be_imported_is_refused_with_a_sentence(tmp
     done = called(env, tmp_path, installed(tmp_path, "lame", code), "limp")
     assert done.returncode == 2
     assert "'limp' cannot be loaded" in done.stderr
+
+
+def test_output_that_cannot_be_written_is_told_with_a_sentence(env, tmp_path):
+    done = shell("$S plugins >/dev/full; echo $?", env, tmp_path)
+    assert "No space left" in done.stderr
+    assert done.stdout == "2\n"
+    assert "Unexpected" not in done.stderr

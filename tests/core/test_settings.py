@@ -73,6 +73,8 @@ def test_any_network_works_with_its_passphrase_and_brings_no_endpoint():
         ('start_ledger = "many"', "start_ledger: input should be a valid integer"),
         ('contracts = ["CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMB"]', "checksum"),
         ("network = [", "stellarstream.toml"),
+        ("x = " + "[" * 5000 + "]" * 5000, "recursion"),
+        ("start_ledger = " + "9" * 5000, "digits"),
         ("plugins = 3", "plugins"),
         ("[plugins.shoe-shop]\nsize = 0", "plugins.shoe-shop.size: input should be greater"),
         ("[plugins.shoe-shop]\nsice = 1", "Did you mean 'plugins.shoe-shop.size'?"),
