@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from stellarstream_core.errors import InvalidEventError
 from stellarstream_core.events import MAX_COUNTER, MAX_OP, MAX_TX_ORDER, ContractEvent, parse_event_id
+from stellarstream_core.ranges import LAST_LEDGER
 from stellarstream_core.scope import Scope
 from stellarstream_soroban_rpc.event_list import BadPageError, read_events
 
@@ -133,6 +134,9 @@ def read_get_events(result: object, ask: Ask, size: int) -> Page:
     boundary = place.tx == MAX_TX_ORDER and place.op == MAX_OP and place.counter == MAX_COUNTER
     covered = place.ledger if boundary else place.ledger - 1
 
+    count = len(result["events"])
+    if count > ask.limit or (boundary and count == ask.limit):
+        raise BadPageError(f"it has {count} events and the cursor of a page that is not full")
     if last_id > cursor:
         raise BadPageError(f"its event {last_id} comes after its cursor {cursor}")
     if covered < ask.first - 1 or (ask.cursor is not None and cursor <= ask.cursor):
@@ -198,7 +202,7 @@ def _up_to(events: list[ContractEvent], last: int) -> list[ContractEvent]:
 
 def _reach_of(result: Mapping[str, Any]) -> tuple[int, int]:
     oldest, latest = result.get("oldestLedger"), result.get("latestLedger")
-    if type(oldest) is not int or type(latest) is not int or not 0 < oldest <= latest:
+    if type(oldest) is not int or type(latest) is not int or not 0 < oldest <= latest <= LAST_LEDGER:
         raise BadPageError("its oldest and latest ledger are no range")
     return oldest, latest
 

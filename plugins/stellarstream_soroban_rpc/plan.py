@@ -31,9 +31,10 @@ class Lane:
 class Part:
     """What was read of a window from one endpoint and is not handed over yet.
 
-    ``oldest`` is the newest word of the endpoint on its oldest ledger. A node reads that before
-    the events and outside of the database's transaction, so a page proves nothing about ledgers
-    trimmed meanwhile; a later word does: what is still there was there all the time.
+    ``oldest`` is the highest that any page told of its oldest
+    ledger, for several nodes may answer at one address. A node reads that before the events and
+    outside of the database's transaction, so a page proves nothing about ledgers trimmed meanwhile;
+    a later word does: what is still there was there all the time.
     """
 
     def __init__(self, first: int) -> None:
@@ -49,7 +50,7 @@ class Part:
             return False
         self.events.extend(page.events)
         self.covered = page.covered
-        self.oldest = page.oldest
+        self.oldest = max(self.oldest, page.oldest)
         self.size += page.size
         return True
 

@@ -223,7 +223,7 @@ class Reader:
         """
         oldest = part.oldest
         if part.first < oldest + self._settings.margin:
-            oldest = max(oldest, await endpoint.read_range())
+            oldest = max(oldest, await endpoint.read_range(), await self._read_again(work, part, endpoint))
         first, covered = max(part.first, oldest), part.covered
         lost = oldest > part.first
         events = part.cut(first)
@@ -238,6 +238,20 @@ class Reader:
         raise RetentionError(
             endpoint.shown, INVALID_REQUEST, f"its oldest ledger has become {oldest}", oldest, endpoint.latest
         )
+
+    async def _read_again(self, work: Work, part: Part, endpoint: Endpoint) -> int:
+        """Read the oldest of the part's ledgers once more and return the oldest ledger that answer tells.
+
+        Behind a load balancer another node may tell the range; this answer tells its own, and has to
+        hold the same events. A node trims the lowest ledgers first, so one page is enough.
+        """
+        again = await endpoint.page(Ask(work.lane.group, part.first, part.covered, work.limit))
+        known = sum(event.ledger <= again.covered for event in part.events)
+        if again.oldest <= part.first and (
+            known > len(again.events) or again.events != part.events[: len(again.events)]
+        ):
+            raise WrongAnswerError(f"{endpoint.shown} has other events in ledger {part.first} and after than it had.")
+        return again.oldest
 
     async def _keep_what_is_safe(self, work: Work) -> None:
         """Hand over what needs no further word of its endpoint, and forget the rest."""
