@@ -22,6 +22,7 @@ from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Reach, Source
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.report import read_gaps, stored_bounds
+from stellarstream_core.sync.run import known_states
 
 WATCH_SECONDS = 2.0
 """How often ``--watch`` reads the database."""
@@ -168,13 +169,12 @@ def _marks(storage: Storage, scope: Scope, bounds: LedgerRange) -> tuple[LedgerR
     A contract that was never asked for by itself is as far as everything is; where that was not
     asked for either, as far as what is stored goes on from the first ledger.
     """
-    states = storage.sync_states([*scope, EVERYTHING])
-    own = [state for contract in scope if (state := states.get(contract) or states.get(EVERYTHING))]
-    first = min((state.start_ledger for state in own), default=bounds.first)
+    states = known_states(storage.sync_states([*scope, EVERYTHING]), scope)
+    first = min((state.start_ledger for state in states.values()), default=bounds.first)
     bounds = LedgerRange(first, max(bounds.last, first))
     marks = {
-        contract: state.last_ledger_sequence
-        if (state := states.get(contract) or states.get(EVERYTHING))
+        contract: states[contract].last_ledger_sequence
+        if contract in states
         else storage.coverage(contract, bounds).unbroken_from(first)
         for contract in scope
     }
