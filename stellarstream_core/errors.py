@@ -7,7 +7,10 @@ The command line prints ``title``, the message and ``help`` without a traceback 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from stellarstream_core.certificates import Breach
 
 
 class ExitCode(IntEnum):
@@ -187,3 +190,19 @@ class SourceMisbehavedError(SourceError):
 
     code = "source-misbehaved"
     title = "Source misbehaved"
+
+
+class ProofFailedError(SourceMisbehavedError):
+    """A ledger's hashes do not hold: what a source handed over is not what the network agreed on.
+
+    ``ledger`` is its sequence, ``breach`` which link does not hold.
+    """
+
+    code = "proof-failed"
+    title = "Proof failed"
+    help = "Ask another source for these ledgers; nothing of them was stored."
+
+    def __init__(self, ledger: int, breach: Breach, detail: str) -> None:
+        super().__init__(f"{breach.value}: ledger {ledger}: {detail}")
+        self.ledger = ledger
+        self.breach = breach

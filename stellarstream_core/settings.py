@@ -32,17 +32,36 @@ _TEST_ENV = "TEST_"
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A Stellar network that has a name: its passphrase and where its public RPC answers."""
+    """A Stellar network that has a name: its passphrase and the public sources of its ledgers.
+
+    A public Horizon is named nowhere: those of the public networks hand out no ``result_meta_xdr``.
+    """
 
     passphrase: str
     rpc_url: str
+    lake_url: str | None = None
+    horizon_url: str | None = None
 
+
+_PUBLIC_LAKES = "s3://aws-public-blockchain/v1.1/stellar/ledgers"
 
 NETWORKS: Mapping[str, Network] = {
-    "pubnet": Network("Public Global Stellar Network ; September 2015", "https://mainnet.sorobanrpc.com"),
-    "testnet": Network("Test SDF Network ; September 2015", "https://soroban-testnet.stellar.org"),
+    "pubnet": Network(
+        "Public Global Stellar Network ; September 2015", "https://mainnet.sorobanrpc.com", f"{_PUBLIC_LAKES}/pubnet"
+    ),
+    # the lake's folder is named after the day testnet last began again
+    "testnet": Network(
+        "Test SDF Network ; September 2015",
+        "https://soroban-testnet.stellar.org",
+        f"{_PUBLIC_LAKES}/testnet/2025-12-18",
+    ),
     "futurenet": Network("Test SDF Future Network ; October 2022", "https://rpc-futurenet.stellar.org"),
-    "sandbox": Network("StellarStream Sandbox ; simulation, not a Stellar network", "http://127.0.0.1:8000"),
+    "sandbox": Network(
+        "StellarStream Sandbox ; simulation, not a Stellar network",
+        "http://127.0.0.1:8000",
+        "http://127.0.0.1:8000/lake",
+        "http://127.0.0.1:8000/horizon",
+    ),
 }
 
 
@@ -76,6 +95,10 @@ class Settings(BaseModel):
     horizon_url: CommaSeparated = Field([], description="Horizon endpoints; several fail over")
     lake_url: CommaSeparated = Field([], description="data lakes: file:///DIR, s3://BUCKET/PREFIX, https://…")
     contracts: CommaSeparated = Field([], description="scope: contract ids, or '*' for everything")
+    prove: bool = Field(True, description="check the hashes of whole ledgers while syncing (false: ten times faster)")
+    classic_events: Literal["required", "optional"] = Field(
+        "required", description="whether ledgers made without classic events may cover everything and asset contracts"
+    )
     start_ledger: int | None = Field(None, ge=FIRST_LEDGER, le=LAST_LEDGER, description="first wanted ledger")
     public_url: str = Field("http://localhost:3000", description="this service's address in links")
     frontend_url: str = Field("http://localhost:5173", description="the frontend's address in links")
@@ -100,10 +123,27 @@ class Settings(BaseModel):
 
     @property
     def rpc_urls(self) -> list[str]:
-        """Soroban RPC endpoints: those configured, else the network's public one."""
-        if self.rpc_url or self.network not in NETWORKS or self.network_passphrase:
-            return self.rpc_url
-        return [NETWORKS[self.network].rpc_url]
+        """Soroban RPC endpoints: those configured, else the network's public one where no source is configured."""
+        network = self._public
+        return self.rpc_url or ([network.rpc_url] if network else [])
+
+    @property
+    def lake_urls(self) -> list[str]:
+        """Data lakes: those configured, else the network's public one where no source is configured."""
+        network = self._public
+        return self.lake_url or ([network.lake_url] if network and network.lake_url else [])
+
+    @property
+    def horizon_urls(self) -> list[str]:
+        """Horizon endpoints: those configured, else the network's own one where no source is configured."""
+        network = self._public
+        return self.horizon_url or ([network.horizon_url] if network and network.horizon_url else [])
+
+    @property
+    def _public(self) -> Network | None:
+        """The named network whose own sources are used: who names one source means those named and no others."""
+        named = self.rpc_url or self.horizon_url or self.lake_url or self.network_passphrase
+        return None if named else NETWORKS.get(self.network)
 
     @property
     def sections(self) -> Mapping[str, BaseModel]:

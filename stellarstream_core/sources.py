@@ -17,6 +17,7 @@ from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 
 if TYPE_CHECKING:
+    from stellarstream_core.certificates import LedgerCertificate
     from stellarstream_core.settings import Settings
 
 
@@ -33,8 +34,9 @@ class Evidence(StrEnum):
 class Window:
     """Every event of ``scope`` in ``range``, in id order, and why one may believe so.
 
-    ``flavour`` says how the node that made the ledger's meta was run, where that can be told
-    (classic events on or off, backfilled); empty where it cannot.
+    ``flavour`` says how the node that made the ledgers' meta was run (:class:`Flavour`); empty where
+    that cannot be told. ``certificates`` has one for each ledger of the range, in order, where its
+    hashes were checked, and is empty where they were not.
     """
 
     range: LedgerRange
@@ -43,6 +45,7 @@ class Window:
     source: str
     evidence: Evidence = Evidence.SCANNED
     flavour: str = ""
+    certificates: Sequence[LedgerCertificate] = ()
 
 
 class Reason(StrEnum):
@@ -52,6 +55,10 @@ class Reason(StrEnum):
     BEYOND_TIP = "beyond-tip"
     UNAVAILABLE = "unavailable"
     MISBEHAVED = "misbehaved"
+    MISSING = "missing"
+    """The source has ledgers around it, but not this one."""
+    PROOF_FAILED = "proof-failed"
+    """Its hashes do not hold; the detail begins with the link that is broken (:class:`Breach`)."""
     CONFLICT = "conflict"
     INTERRUPTED = "interrupted"
     UNSUPPORTED = "unsupported"
@@ -74,20 +81,26 @@ class Unserved:
 class Reach:
     """The ledgers a source can serve now, with the tip's close time in Unix seconds (None: not told).
 
-    ``ledger_seconds`` is the mean time between ledgers where the source can tell it.
+    ``ledger_seconds`` is the mean time between ledgers where the source can tell it. ``archive``: the
+    oldest ledger stays where it is, nothing leaves the source with time.
     """
 
     oldest: int
     latest: int
     latest_closed_at: int | None = None
     ledger_seconds: float | None = None
+    archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """What a source said of itself when it was opened; ``warnings`` are sentences for the log."""
+    """What a source said of itself when it was opened; ``warnings`` are sentences for the log.
 
-    passphrase: str
+    ``passphrase`` is None where the source has no word for its network (an old data lake); then it
+    has to make sure by itself, such as by the transactions' signatures, that its ledgers belong to it.
+    """
+
+    passphrase: str | None
     version: str
     protocol: int | None
     endpoints: tuple[str, ...]
@@ -128,9 +141,9 @@ class Source(Protocol):
 class Capabilities:
     """What the planner weighs when it chooses between sources.
 
-    ``provable``: its windows can be ``proven``. ``max_contracts``: above it the source is slow
-    (None: reads whole ledgers anyway). ``live``: can follow the tip. ``cost``: relative price of a
-    ledger, lower is preferred.
+    ``provable``: its windows can be ``proven``. ``max_contracts``: above it, and for everything, the
+    source is slow and comes after those that read whole ledgers (None: it reads whole ledgers).
+    ``live``: can follow the tip. ``cost``: relative price of a ledger, lower is preferred.
     """
 
     provable: bool = False
