@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property, partial
@@ -130,8 +130,8 @@ class Runtime:
             raise PluginError(f"No installed plugin stores into {scheme!r} databases (there are: {known}).")
         return backends[scheme]
 
-    def source_specs(self, names: Sequence[str] = ()) -> list[SourceSpec]:
-        """Return the sources to use: those named, in that order, else every configured one by cost.
+    def source_specs(self, names: Sequence[str] = (), scope: Scope | None = None) -> list[SourceSpec]:
+        """Return the sources to use: those named, in that order, else every configured one as it suits the scope.
 
         Raises ``PluginError`` for a name that nobody offers, ``UsageError`` where none is configured.
         """
@@ -142,7 +142,10 @@ class Runtime:
         found = [spec for spec in found if self._is_active(spec)]  # its plugin may have broken over another one
         if not found:
             raise self._no_source()
-        return sorted(found, key=lambda spec: spec.capabilities.cost)
+        from stellarstream_core.scope import Scope  # noqa: PLC0415 - not needed to show help
+        from stellarstream_core.sync.plan import by_preference  # noqa: PLC0415 - not needed to show help
+
+        return by_preference(found, scope or Scope(()))
 
     async def open_source(self, spec: SourceSpec) -> Source:
         """Build one source; nothing is connected yet.
@@ -163,15 +166,20 @@ class Runtime:
             raise self._broken("register_sources", spec.name, f"The source {spec.name!r}", error) from error
         return source
 
-    async def open_sources(self, names: Sequence[str] = ()) -> list[Source]:
-        """Build the sources; nothing is connected yet.
+    async def open_sources(
+        self,
+        names: Sequence[str] = (),
+        scope: Scope | None = None,
+        arrange: Callable[[Sequence[SourceSpec]], Sequence[SourceSpec]] = list,
+    ) -> list[Source]:
+        """Build the sources of :meth:`source_specs`, in an order of one's own if told; nothing is connected yet.
 
         A source that was named and breaks raises ``PluginError``; of those chosen by the settings it
         is left out, and ``UsageError`` says that none is left.
         """
         opened: list[Source] = []
         try:
-            for spec in self.source_specs(names):
+            for spec in arrange(self.source_specs(names, scope)):
                 try:
                     opened.append(await self.open_source(spec))
                 except PluginError:

@@ -226,7 +226,7 @@ class Narrator:
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Leave the counting to the sink."""
 
-    def unserved(self, item: Unserved) -> None:
+    def unserved(self, item: Unserved, next_source: str | None = None) -> None:
         """Name what could not be had."""
         self._say(f"   missing {item.range}: {item.reason.value} ({item.detail})")
 

@@ -18,6 +18,7 @@ from stellarstream_core.runtime import Runtime
 COMMANDS: dict[str, tuple[str, str]] = {
     "sync": ("stellarstream_core.cli.sync:sync", "Fetch events of contracts into the database."),
     "gaps": ("stellarstream_core.cli.gaps:gaps", "Show which ledgers are missing, and why."),
+    "verify": ("stellarstream_core.cli.verify:verify", "Read ledgers again, check their hashes, and compare."),
     "status": ("stellarstream_core.cli.status:status", "Show how far the database is, and how far behind."),
     "export": ("stellarstream_core.cli.export:export", "Write stored records as JSON lines or CSV."),
     "migrate": ("stellarstream_core.cli.migrate:migrate", "Bring the database's schema up to date."),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import click
 
 from stellarstream_core.cli.options import bounds_options, contract_option, database_option, json_option, runtime
-from stellarstream_core.cli.output import print_gaps, print_json
+from stellarstream_core.cli.output import print_gaps, print_json, say
 from stellarstream_core.errors import ExitCode
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.report import read_coverage, stored_bounds
+
+SHOWN_PARTS = 20
+"""Covered ranges shown to a person; ``--json`` has all."""
 
 
 @click.command()
@@ -29,7 +32,11 @@ def gaps(
     database: str | None,
     as_json: bool,
 ) -> None:
-    """Print the ledgers that are not covered. Exit code 0 where there are none, 3 where there are some."""
+    """Print the ledgers that are not covered, and how the others are.
+
+    Each covered range is shown with its evidence (proven or scanned), its source, and how the node
+    that made its ledgers was run. Exit code 0 where nothing is missing, 3 where something is.
+    """
     found = runtime(ctx, database_url=database)
     storage = found.open_storage()
     try:
@@ -45,12 +52,19 @@ def gaps(
                 "to": wanted.last,
                 "covered": coverage.covered.to_json(),
                 "gaps": [gap.to_json() for gap in coverage.gaps],
+                "evidence": {"proven": coverage.proven.to_json(), "scanned": coverage.scanned.to_json()},
+                "coverage": [part.to_json() for part in coverage.parts],
             }
         )
-    elif coverage.gaps:
-        print_gaps(coverage.gaps)
     else:
-        click.echo(f"no gaps: ledgers {wanted} are covered for {scope}")
+        if coverage.gaps:
+            print_gaps(coverage.gaps)
+        else:
+            say(f"no gaps: ledgers {wanted} are covered for {scope}")
+        for part in coverage.parts[:SHOWN_PARTS]:
+            say(f"  {part}")
+        if len(coverage.parts) > SHOWN_PARTS:
+            say(f"  and {len(coverage.parts) - SHOWN_PARTS:,} more (see --json)")
     if coverage.gaps:
         ctx.exit(ExitCode.INCOMPLETE)
 

@@ -51,8 +51,9 @@ class _Tally:
         return max(self.ledgers - self.done, 0) / self.rate if self.done else 0.0
 
 
-def _complaint(item: Unserved) -> str:
-    return f"{item.reason.value}: ledgers {item.range} ({item.detail})"
+def _complaint(item: Unserved, next_source: str | None) -> str:
+    then = f"; {next_source} is asked" if next_source else ""
+    return f"{item.reason.value}: ledgers {item.range} ({item.detail}){then}"
 
 
 def _tip(ledger: int, events: int) -> str:
@@ -62,7 +63,13 @@ def _tip(ledger: int, events: int) -> str:
 class PlainLines:
     """A line every few seconds, for logs and pipes."""
 
-    def __init__(self, write: Callable[[str], None] | None = None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+        work: str = "sync",
+    ) -> None:
+        self._doing = "reading again" if work == "verify" else "fetching"
         self._write = write or partial(say, err=True)
         self._tally = _Tally(clock)
         self._last = clock()
@@ -78,7 +85,7 @@ class PlainLines:
         if not self._tally.live:
             self._tally.planned(ledgers)
             if ledgers:
-                self._write(f"fetching {plural(ledgers, 'ledger')} of {wanted}")
+                self._write(f"{self._doing} {plural(ledgers, 'ledger')} of {wanted}")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Count, and say how far it is when the last word is some seconds old."""
@@ -90,9 +97,9 @@ class PlainLines:
                 f"{tally.rate:,.0f} ledgers/s, {tally.seconds_left:,.0f} s left"
             )
 
-    def unserved(self, item: Unserved) -> None:
+    def unserved(self, item: Unserved, next_source: str | None = None) -> None:
         """Name what a source gave up."""
-        self._write(_complaint(item))
+        self._write(_complaint(item, next_source))
 
     def following(self, ledger: int, delay: float) -> None:
         """Say that the tip is reached, and how it goes on every half minute."""
@@ -112,7 +119,8 @@ class PlainLines:
 class Bar:
     """On a terminal: a bar with ledgers, events, rate and time left, then one line that tells the tip."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: str = "sync") -> None:
+        self._work = work
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("[progress.description]{task.description}"),
@@ -143,8 +151,8 @@ class Bar:
             return
         self._tally.planned(ledgers)
         if self._task is None:
-            self._task = self._bar.add_task("sync", total=ledgers, events=0, rate=0.0)
-        self._bar.update(self._task, total=ledgers, completed=0, description=f"sync {wanted}")
+            self._task = self._bar.add_task(self._work, total=ledgers, events=0, rate=0.0)
+        self._bar.update(self._task, total=ledgers, completed=0, description=f"{self._work} {wanted}")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Move the bar on."""
@@ -153,9 +161,9 @@ class Bar:
         if self._task is not None and self._line is None:
             self._bar.update(self._task, completed=int(tally.done), events=tally.events, rate=tally.rate)
 
-    def unserved(self, item: Unserved) -> None:
+    def unserved(self, item: Unserved, next_source: str | None = None) -> None:
         """Name what a source gave up, above the bar."""
-        self._print(_complaint(item))
+        self._print(_complaint(item, next_source))
 
     def following(self, ledger: int, delay: float) -> None:
         """Show in one line how far it is; the bar has done its work."""
@@ -170,6 +178,6 @@ class Bar:
         self._console.print(Text.from_ansi(line.rstrip("\n")))
 
 
-def sync_progress() -> AbstractContextManager[Watched]:
-    """Return a bar where stderr is a terminal, plain lines otherwise."""
-    return Bar() if sys.stderr.isatty() else PlainLines()
+def sync_progress(work: str = "sync") -> AbstractContextManager[Watched]:
+    """Return a bar where stderr is a terminal, plain lines otherwise; ``work`` is the command's name."""
+    return Bar(work) if sys.stderr.isatty() else PlainLines(work=work)

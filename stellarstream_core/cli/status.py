@@ -21,7 +21,7 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Reach, Source
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_gaps, stored_bounds
+from stellarstream_core.sync.report import read_coverage, read_gaps, stored_bounds
 from stellarstream_core.sync.run import known_states
 
 WATCH_SECONDS = 2.0
@@ -146,6 +146,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         "source": tip.source,
         "sourceTrouble": tip.trouble,
         "gaps": [gap.to_json() for gap in read_gaps(storage, LedgerRange(earliest.first, bounds.last), scope)],
+        "evidence": _evidence(storage, scope, LedgerRange(earliest.first, bounds.last)),
         "events": totals.events,
         "conflicts": totals.conflicts,
         "conflictList": [
@@ -160,6 +161,16 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         ],
         "position": totals.position,
         "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
+    }
+
+
+def _evidence(storage: Storage, scope: Scope, within: LedgerRange) -> dict[str, Any]:
+    """Return how many covered ledgers are proven and scanned, and how many each source covered."""
+    coverage = read_coverage(storage, within, scope)
+    return {
+        "provenLedgers": coverage.proven.size,
+        "scannedLedgers": coverage.scanned.size,
+        "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
     }
 
 
@@ -205,6 +216,9 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield "tip", f"not known: {facts['sourceTrouble']}"
     yield "events", f"{facts['events']:,} in this database"
+    evidence = facts["evidence"]
+    by = ", ".join(f"{name} {count:,}" for name, count in evidence["sources"].items())
+    yield "evidence", f"{evidence['provenLedgers']:,} ledgers proven, {evidence['scannedLedgers']:,} scanned ({by})"
     yield "gaps", _gaps(facts["gaps"])
     if facts["conflicts"]:
         yield "conflicts", f"{facts['conflicts']:,}: a source offered other bytes for a stored event"

@@ -14,6 +14,8 @@ from stellarstream_core.cli.progress import sync_progress
 from stellarstream_core.cli.stopping import StopOnSignals
 from stellarstream_core.errors import ExitCode, UsageError
 from stellarstream_core.runtime import Runtime
+from stellarstream_core.scope import Scope
+from stellarstream_core.sources import Source, SourceSpec
 from stellarstream_core.sync.bounds import parse_bound
 from stellarstream_core.sync.report import SyncReport
 from stellarstream_core.sync.run import SyncRequest, SyncRun
@@ -42,6 +44,10 @@ from stellarstream_core.sync.run import SyncRequest, SyncRun
 )
 @click.option("--horizon", is_flag=True, help="Short for --source horizon.")
 @click.option("--follow", is_flag=True, help="Go on with each new ledger; with a numeric --to, until that ledger.")
+@click.option("--verify", is_flag=True, help="Read again and prove, behind the tip, what is covered without proof.")
+@click.option(
+    "--no-proof", is_flag=True, help="Do not check the hashes of whole ledgers: faster, 'verify' can make up for it."
+)
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Ranges fetched side by side."
 )
@@ -56,6 +62,8 @@ def sync(
     sources: tuple[str, ...],
     horizon: bool,
     follow: bool,
+    verify: bool,
+    no_proof: bool,
     workers: int,
     database: str | None,
     as_json: bool,
@@ -75,9 +83,11 @@ def sync(
     if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
         raise UsageError(f"--from {first} comes after --to {last}.", help="Swap them.")
     names = (*sources, *(["horizon"] if horizon else []))
-    found = runtime(ctx, database_url=database)
+    if verify and no_proof:
+        raise UsageError("--verify and --no-proof contradict each other.", help="Leave one out.")
+    found = runtime(ctx, database_url=database, prove=False if no_proof else None)
     scope = found.scope(contracts)
-    request = SyncRequest(*bounds, scope, follow, workers, found.settings.start_ledger)
+    request = SyncRequest(*bounds, scope, follow, workers, found.settings.start_ledger, verify)
     with StopOnSignals() as stopping:
         report = asyncio.run(_run(found, request, names, stopping))
         if as_json:
@@ -91,15 +101,29 @@ def sync(
 async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals) -> SyncReport:
     stop = stopping.event()
     async with AsyncExitStack() as opened:
-        found.source_specs(names)  # a misspelt name is told before a database is made
+        specs = found.source_specs(names)  # a misspelt name is told before a database is made
         storage = await asyncio.to_thread(found.open_storage, create=True)
         opened.callback(storage.close)
-        sources = await found.open_sources(names)
-        for source in sources:
+        sources = await found.open_sources(names, request.scope)
+        provers = await _provers(found, specs, request.scope) if request.verify else []
+        for source in (*sources, *provers):
             opened.push_async_callback(source.close)
         sinks = found.plugins.sinks(found.settings)
         progress = opened.enter_context(sync_progress())
-        return await SyncRun(request, storage, sources, found.settings.passphrase, progress, sinks).execute(stop)
+        passphrase = found.settings.passphrase
+        return await SyncRun(request, storage, sources, passphrase, progress, sinks, provers).execute(stop)
+
+
+async def _provers(found: Runtime, named: Sequence[SourceSpec], scope: Scope) -> list[Source]:
+    """Build the sources that ``--verify`` reads: those named that can prove, else all configured ones that can."""
+    provable = [spec for spec in named if spec.capabilities.provable]
+    provable = provable or [spec for spec in found.source_specs((), scope) if spec.capabilities.provable]
+    if not provable:
+        raise UsageError(
+            "No configured source can prove what it says, so there is nothing to verify with.",
+            help="Configure whole ledgers: lake_url, horizon_url, or a Soroban RPC node with getLedgers.",
+        )
+    return await found.open_sources([spec.name for spec in provable], scope)
 
 
 def _tell(report: SyncReport) -> None:
@@ -113,4 +137,13 @@ def _tell(report: SyncReport) -> None:
             f"{counts.conflicts:,} {differ} from what is stored; nothing was overwritten (see 'stellarstream status').",
             err=True,
         )
+    proven, covered = coverage.proven.size, coverage.covered.size
+    if covered:
+        say(f"evidence: {plural(proven, 'ledger')} proven, {covered - proven:,} scanned; sources: {_sources(report)}")
+    if (found := report.findings) is not None and found.contradicts:
+        say(f"verified: {found.summary} (see 'stellarstream verify')", err=True)
     print_gaps(coverage.gaps, err=True)
+
+
+def _sources(report: SyncReport) -> str:
+    return ", ".join(f"{name} {ranges.size:,}" for name, ranges in sorted(report.coverage.sources.items()))

@@ -29,11 +29,15 @@ from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reach, Reason, Source, Unserved, Window
 from stellarstream_core.storage import CommitResult, Storage
+from stellarstream_core.sync.known import KnownLedgers
 from stellarstream_core.sync.plan import Task, clip, plan, spread
 from stellarstream_core.sync.progress import Progress, Silence
 from stellarstream_core.sync.reasons import Reasons
 
 T = TypeVar("T")
+
+_MOST_ANCHORS = 100_000
+"""Anchors read at the start: those of seventy years, one every 4,096 ledgers."""
 
 _FROM_A_SOURCE = (SourceError, SourceUnusableError, XdrError, InvalidEventError)
 
@@ -62,6 +66,8 @@ class SyncEngine:
     counts: Counts = field(default_factory=Counts)
     reasons: Reasons = field(default_factory=Reasons)
     sink_failures: dict[str, int] = field(default_factory=dict)
+    known_ledgers: KnownLedgers = field(default_factory=KnownLedgers)
+    _next_source: str | None = field(default=None, init=False)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage"), init=False
     )
@@ -72,7 +78,7 @@ class SyncEngine:
         ``reaches`` holds what is known of sources' reach by name; others are asked. Raises
         ``StorageError`` where the database fails; what a source does wrong raises nothing.
         """
-        known = {} if reaches is None else reaches
+        known = {} if reaches is None else dict(reaches)
         tasks = await self.missing(wanted, scope)
         if (bounds := wanted.bounds) is not None:
             self.progress.planned(bounds, RangeSet(task.range for task in tasks).size)
@@ -83,16 +89,21 @@ class SyncEngine:
                 tasks = await self.missing(wanted, scope)
             if not tasks:
                 return
+            self._next_source = self.sources[number + 1].name if number + 1 < len(self.sources) else None
             try:
                 reach = known.get(source.name) or await source.reach()
             except _FROM_A_SOURCE as error:
                 self._give_up(tasks, _reason(error), str(error))
                 continue
-            known[source.name] = reach
             within = LedgerRange(reach.oldest, reach.latest) if reach.oldest <= reach.latest else None
             inside, outside = clip(tasks, within)
-            self._note_outside(outside, source, reach)
+            self._note_outside(outside, source, reach, first=not number)
             await self._fetch(source, inside)
+
+    async def learn_anchors(self) -> None:
+        """Read the database's anchors, so that every certificate is held against them."""
+        anchors = await self.in_thread(lambda: self.storage.anchors(limit=_MOST_ANCHORS))
+        self.known_ledgers = KnownLedgers(anchors)
 
     async def missing(self, wanted: RangeSet, scope: Scope) -> list[Task]:
         """Return the tasks that would complete ``wanted``."""
@@ -141,13 +152,16 @@ class SyncEngine:
             raise failures.exceptions[0] from None
 
     async def _run(self, source: Source, task: Task) -> None:
-        async with aclosing(_items(source, task)) as items:
+        async with aclosing(items_of(source, task)) as items:
             while (item := await self._next(items, source, task)) is not None:
                 if isinstance(item, Unserved):
                     self._unserved(item)
                     continue
                 try:
                     _check(item, task, source)
+                    if (contradiction := self.known_ledgers.contradiction(item.certificates)) is not None:
+                        self._unserved(Unserved(item.range, item.scope, Reason.PROOF_FAILED, contradiction))
+                        continue
                     await self._commit(item, task)
                 except _FROM_A_SOURCE as error:
                     self._give_up([task], _reason(error), str(error))
@@ -169,8 +183,9 @@ class SyncEngine:
     async def _commit(self, window: Window, task: Task) -> None:
         def commit() -> CommitResult:
             result = self.storage.commit(window)
-            if result.commit is not None and self.sinks:
-                self._publish(CommittedBatch(result.commit, result.new))
+            for anchor in self.known_ledgers.note(window.certificates):
+                self.storage.add_anchor(anchor)
+            self.publish(result)
             return result
 
         running = asyncio.get_running_loop().run_in_executor(self._thread, commit)
@@ -193,7 +208,11 @@ class SyncEngine:
         share = window.range.size * len(window.scope) / len(task.scope)
         self.progress.committed(window.range, share, len(result.new))
 
-    def _publish(self, batch: CommittedBatch) -> None:
+    def publish(self, result: CommitResult) -> None:
+        """Tell the sinks of a commit, if it changed anything. Called in the storage thread."""
+        if result.commit is None:
+            return
+        batch = CommittedBatch(result.commit, result.new)
         for sink in self.sinks:
             try:
                 sink.publish(batch)
@@ -208,15 +227,24 @@ class SyncEngine:
                         batch.commit.position,
                     )
 
-    def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach) -> None:
+    def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach, *, first: bool) -> None:
+        """Note what a source does not reach; of several the first one's word counts, unless waiting helps."""
         for task in tasks:
             for part in RangeSet([task.range]) - RangeSet([(reach.oldest, max(reach.oldest, reach.latest))]):
                 if part.last < reach.oldest:
                     detail = f"{source.name} keeps ledgers from {reach.oldest} on"
-                    self._unserved(Unserved(part, task.scope, Reason.OUT_OF_RETENTION, detail))
+                    item = Unserved(part, task.scope, Reason.OUT_OF_RETENTION, detail)
                 else:
                     detail = f"{source.name} is at ledger {reach.latest}"
-                    self._unserved(Unserved(part, task.scope, Reason.BEYOND_TIP, detail))
+                    item = Unserved(part, task.scope, Reason.BEYOND_TIP, detail)
+                if first:
+                    self._unserved(item)
+                    continue
+                if item.reason is Reason.BEYOND_TIP:  # it will have what others no longer keep
+                    gone = self.reasons.ledgers([Reason.OUT_OF_RETENTION]) & RangeSet([part])
+                    for later in gone:
+                        self.reasons.note(Unserved(later, task.scope, item.reason, detail))
+                self.reasons.suppose(item)
 
     def _give_up(self, tasks: Iterable[Task], reason: Reason, detail: str) -> None:
         for task in tasks:
@@ -224,10 +252,10 @@ class SyncEngine:
 
     def _unserved(self, item: Unserved) -> None:
         self.reasons.note(item)
-        self.progress.unserved(item)
+        self.progress.unserved(item, self._next_source)
 
 
-async def _items(source: Source, task: Task) -> AsyncGenerator[Window | Unserved, None]:
+async def items_of(source: Source, task: Task) -> AsyncGenerator[Window | Unserved, None]:
     """Yield what the source yields, so that whatever calling it raises comes out of iterating as well."""
     async with aclosing(source.windows(task.range, task.scope)) as items:
         async for item in items:

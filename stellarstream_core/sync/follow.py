@@ -14,12 +14,19 @@ from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reach, Reason, Source
 from stellarstream_core.sync.engine import SyncEngine
+from stellarstream_core.sync.retention import endangered
 
 DEFAULT_LEDGER_SECONDS = 5.0
 SHORTEST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 600.0
+
+GRACE_SECONDS = 0.5
+"""How long the other sources' tips are waited for once one source has told its own."""
+
+WARN_EVERY = 3600.0
+"""Seconds between two warnings that missing ledgers leave retention."""
 
 FINAL = frozenset({Reason.OUT_OF_RETENTION, Reason.CONFLICT, Reason.UNSUPPORTED})
 """Reasons that waiting does not change: such ledgers are tried again by the next ``sync`` only."""
@@ -66,6 +73,9 @@ class Follower:
     ledger_seconds: float | None = None
     clock: Callable[[], float] = monotonic
     _silent: set[str] = field(default_factory=set)
+    _asking: dict[str, asyncio.Task[Reach | None]] = field(default_factory=dict)
+    _told: dict[str, Reach] = field(default_factory=dict)
+    _warned_at: float | None = None
 
     async def run(self) -> None:
         """Follow. Raises ``StorageError`` where the database fails; cancel it to stop."""
@@ -96,6 +106,9 @@ class Follower:
                 retrying.cancel()
                 with suppress(asyncio.CancelledError):
                     await retrying
+            for asking in self._asking.values():
+                asking.cancel()
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def _step(self, upcoming: int, upto: int, reaches: dict[str, Reach]) -> int:
         """Fetch from ``upcoming`` to ``upto``; return the first ledger that has yet to be asked for again.
@@ -106,7 +119,9 @@ class Follower:
             return upcoming
         step = LedgerRange(upcoming, upto)
         await self.engine.fill(RangeSet([step]), self.scope, reaches)
-        ahead = self.engine.reasons.ledgers([Reason.BEYOND_TIP]) & RangeSet([step])
+        newest = max(reaches.values(), key=lambda reach: reach.latest)
+        promised = RangeSet([(newest.oldest, newest.latest)])  # what it no longer keeps is not waited for here
+        ahead = self.engine.reasons.ledgers([Reason.BEYOND_TIP]) & RangeSet([step]) & promised
         if ahead:
             lacking = RangeSet(task.range for task in await self.engine.missing(ahead, self.scope))
             if (bounds := lacking.bounds) is not None:
@@ -120,6 +135,7 @@ class Follower:
         failed = await self._failed(done)
         if not failed:
             return False
+        self._warn_of_retention(failed)
         await self.engine.fill(failed, self.scope)
         return bool(await self._failed(done))
 
@@ -127,10 +143,42 @@ class Follower:
         lacking = RangeSet(task.range for task in await self.engine.missing(RangeSet([done]), self.scope))
         return lacking - self.engine.reasons.ledgers(FINAL)
 
+    def _warn_of_retention(self, failed: RangeSet) -> None:
+        now = self.clock()
+        if self._warned_at is not None and now - self._warned_at < WARN_EVERY:
+            return
+        if (warning := endangered(failed, self._told)) is not None:
+            self._warned_at = now
+            logger.warning("{}", warning)
+
     async def _reaches(self) -> dict[str, Reach]:
-        """Ask every source for its tip; those that do not answer are left out, and named once."""
-        answers = await asyncio.gather(*(self._reach(source) for source in self.engine.sources))
-        return {source.name: reach for source, reach in zip(self.engine.sources, answers, strict=True) if reach}
+        """Ask every source for its tip; those that do not answer are left out, and named once.
+
+        A slow source holds nobody up: its answer counts in the round in which it comes.
+        """
+        for source in self.engine.sources:
+            if source.name not in self._asking:
+                self._asking[source.name] = asyncio.create_task(self._reach(source))
+        if not self._asking:
+            return {}
+        done: set[asyncio.Task[Reach | None]] = set()
+        late = set(self._asking.values())
+        while late:
+            told_one = any(task.result() for task in done)
+            news, late = await asyncio.wait(
+                late, timeout=GRACE_SECONDS if told_one else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            done |= news
+            if told_one and not news:
+                break
+        told: dict[str, Reach] = {}
+        for name, task in list(self._asking.items()):
+            if task in done:
+                del self._asking[name]
+                if (reach := task.result()) is not None:
+                    told[name] = reach
+        self._told.update(told)
+        return told
 
     async def _reach(self, source: Source) -> Reach | None:
         try:

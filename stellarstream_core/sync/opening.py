@@ -7,6 +7,7 @@ before anything is fetched. Testnet resets keep the passphrase, so the passphras
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -49,31 +50,37 @@ class InThread(Protocol):
 
 
 async def open_sources(
-    sources: Sequence[Source], passphrase: str, storage: Storage, in_thread: InThread
+    sources: Sequence[Source], passphrase: str, storage: Storage, in_thread: InThread, *, keep_tips: bool = True
 ) -> list[OpenSource]:
-    """Check every source and return those that can serve; the last failure is raised where none can.
+    """Check every source and return those that can serve; the first failure is raised where none can.
 
+    Each source's tip becomes an anchor, unless ``keep_tips`` is off: then nothing is written.
     Raises :class:`NetworkMismatchError` or :class:`NetworkResetError` where a source belongs to
     another network or history, and ``SourceError`` or ``SourceUnusableError`` where no source is left.
     """
+    answers = await asyncio.gather(
+        *(_open(source, passphrase, storage, in_thread, keep_tips) for source in sources), return_exceptions=True
+    )
     opened: list[OpenSource] = []
     failure: StellarStreamError | None = None
-    for source in sources:
-        try:
-            opened.append(await _open(source, passphrase, storage, in_thread))
-        except (SourceError, SourceUnusableError) as error:
+    for source, answer in zip(sources, answers, strict=True):
+        if isinstance(answer, OpenSource):
+            opened.append(answer)
+        elif isinstance(answer, SourceError | SourceUnusableError):
             if len(sources) > 1:
-                logger.warning("source {} is left out: {}", source.name, error)
-            failure = error
+                logger.warning("source {} is left out: {}", source.name, answer)
+            failure = failure or answer
+        else:
+            raise answer
     if not opened and failure is not None:
         raise failure
     return opened
 
 
-async def _open(source: Source, passphrase: str, storage: Storage, in_thread: InThread) -> OpenSource:
+async def _open(source: Source, passphrase: str, storage: Storage, in_thread: InThread, keep_tip: bool) -> OpenSource:
     identity = await source.identity()
     where = f"{source.name} ({', '.join(identity.endpoints)})"
-    if identity.passphrase != passphrase:
+    if identity.passphrase not in {passphrase, None}:
         raise NetworkMismatchError(
             f"The source {where} is on the network {identity.passphrase!r}, the settings say {passphrase!r}.",
             help="Correct 'network' (or 'network_passphrase'), or the source's address.",
@@ -81,12 +88,14 @@ async def _open(source: Source, passphrase: str, storage: Storage, in_thread: In
     for warning in identity.warnings:
         logger.warning("{}: {}", source.name, warning)
     reach = await source.reach()
-    await check_history(source, where, reach, storage, in_thread)
+    await check_history(source, where, reach, storage, in_thread, keep_tip=keep_tip)
     return OpenSource(source, identity, reach)
 
 
-async def check_history(source: Source, where: str, reach: Reach, storage: Storage, in_thread: InThread) -> None:
-    """Compare a source with the stored anchors, then add its tip as one."""
+async def check_history(
+    source: Source, where: str, reach: Reach, storage: Storage, in_thread: InThread, *, keep_tip: bool
+) -> None:
+    """Compare a source with the stored anchors, then add its tip as one unless told otherwise."""
     states = (await in_thread(storage.sync_states)).values()
     complete = [s.last_ledger_sequence for s in states if s.last_ledger_sequence >= s.start_ledger]
     watermark = max(complete, default=0)
@@ -111,6 +120,8 @@ async def check_history(source: Source, where: str, reach: Reach, storage: Stora
                 f"this database knows it as {anchor.hash[:16]}…: they are different histories."
             )
         break
+    if not keep_tip:
+        return
     tip = await source.ledger_hash(reach.latest)
     if tip is not None:
         anchor = Anchor(reach.latest, tip)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
+from stellarstream_core.sources import Capabilities, SourceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,26 @@ def plan(missing: Mapping[str, RangeSet]) -> list[Task]:
                 scopes[groups] = Scope(tuple(sorted(c for group in groups for c in contracts[group])))
             tasks.append(Task(LedgerRange(at, upto - 1), scopes[groups]))
     return tasks
+
+
+def by_preference(specs: Iterable[SourceSpec], scope: Scope) -> list[SourceSpec]:
+    """Return sources in the order in which ranges are offered to them.
+
+    A range goes to the first that reaches it, and on to the next where that one gives it up. A
+    source that asks for each contract comes last once whole ledgers are cheaper for ``scope``; then
+    the cheaper one comes first, and of equally cheap ones the one that can prove what it says.
+    """
+
+    def rank(found: Capabilities) -> tuple[bool, int, bool]:
+        too_many = found.max_contracts is not None and (scope.everything or len(scope) > found.max_contracts)
+        return too_many, found.cost, not found.provable
+
+    return sorted(specs, key=lambda spec: rank(spec.capabilities))
+
+
+def provable_first(specs: Sequence[SourceSpec]) -> list[SourceSpec]:
+    """Return sources as ``verify`` asks them: those that can prove before those that can only be compared."""
+    return sorted(specs, key=lambda spec: not spec.capabilities.provable)
 
 
 def clip(tasks: Iterable[Task], reach: LedgerRange | None) -> tuple[list[Task], list[Task]]:

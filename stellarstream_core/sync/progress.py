@@ -19,8 +19,8 @@ class Progress(Protocol):
         """Hear of a committed window; ``share`` is its ledgers times the part of the scope it covers."""
         ...
 
-    def unserved(self, item: Unserved) -> None:
-        """Hear that a source gave up a range."""
+    def unserved(self, item: Unserved, next_source: str | None = None) -> None:
+        """Hear that a source gave up a range, which ``next_source`` is asked for where there is one."""
         ...
 
     def following(self, ledger: int, delay: float) -> None:
@@ -37,7 +37,7 @@ class Silence:
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Ignore it."""
 
-    def unserved(self, item: Unserved) -> None:
+    def unserved(self, item: Unserved, next_source: str | None = None) -> None:
         """Ignore it."""
 
     def following(self, ledger: int, delay: float) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellarstream_core.errors import ExitCode, UsageError
 from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Evidence, Reason
-from stellarstream_core.storage import Storage
+from stellarstream_core.storage import CoveredRange, Storage
 from stellarstream_core.sync.engine import Counts
 from stellarstream_core.sync.plan import Task, plan
 from stellarstream_core.sync.reasons import Reasons
+
+if TYPE_CHECKING:
+    from stellarstream_core.sync.findings import Findings
 
 NEVER_FETCHED = "not-fetched"
 
@@ -42,6 +45,35 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Ledgers covered alike. ``contracts`` is empty where that is so for all asked ones."""
+
+    range: LedgerRange
+    evidence: Evidence
+    source: str
+    flavour: str
+    contracts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as a JSON object."""
+        body: dict[str, Any] = {
+            "from": self.range.first,
+            "to": self.range.last,
+            "evidence": self.evidence.value,
+            "source": self.source,
+            "flavour": self.flavour or None,
+        }
+        if self.contracts:
+            body["contracts"] = list(self.contracts)
+        return body
+
+    def __str__(self) -> str:
+        some = f" for {len(self.contracts)} of the contracts" if self.contracts else ""
+        flavour = f", {self.flavour}" if self.flavour else ""
+        return f"{self.evidence.value} {self.range}{some} ({self.source}{flavour})"
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How a range is covered: ``covered`` is what every asked contract has."""
 
@@ -50,6 +82,7 @@ class Coverage:
     gaps: tuple[Gap, ...]
     sources: dict[str, RangeSet]
     proven: RangeSet
+    parts: tuple[Part, ...] = ()
 
     @property
     def scanned(self) -> RangeSet:
@@ -63,8 +96,11 @@ def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, reasons: 
     covered = proven = whole
     sources: dict[str, RangeSet] = {}
     lacking: dict[str, RangeSet] = {}
+    alike: dict[CoveredRange, list[str]] = {}
     for contract in scope:
         found = storage.covered_ranges(contract, wanted)
+        for part in found:
+            alike.setdefault(part, []).append(contract)
         has = RangeSet(part.range for part in found)
         covered &= has
         proven &= RangeSet(part.range for part in found if part.evidence is Evidence.PROVEN)
@@ -72,7 +108,16 @@ def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, reasons: 
         for name in {part.source for part in found}:
             own = RangeSet(part.range for part in found if part.source == name)
             sources[name] = sources.get(name, RangeSet()) | own
-    return Coverage(wanted, covered, _gaps(lacking, scope, reasons), sources, proven)
+    return Coverage(wanted, covered, _gaps(lacking, scope, reasons), sources, proven, _parts(alike, scope))
+
+
+def _parts(alike: Mapping[CoveredRange, Sequence[str]], scope: Scope) -> tuple[Part, ...]:
+    """Return how ledgers are covered, those that are so for every contract without naming them."""
+    parts = [
+        Part(part.range, part.evidence, part.source, part.flavour, () if len(some) == len(scope) else tuple(some))
+        for part, some in alike.items()
+    ]
+    return tuple(sorted(parts, key=lambda part: (part.range, part.contracts)))
 
 
 def read_gaps(storage: Storage, wanted: LedgerRange, scope: Scope) -> tuple[Gap, ...]:
@@ -124,10 +169,13 @@ class SyncReport:
     coverage: Coverage
     counts: Counts
     seconds: float
+    findings: Findings | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         """0 the whole range is covered, 4 a conflict, else 3."""
+        if self.findings is not None and self.findings.contradicts:
+            return ExitCode.CONFLICT
         if self.counts.conflicts or any(gap.reason == Reason.CONFLICT for gap in self.coverage.gaps):
             return ExitCode.CONFLICT
         return ExitCode.INCOMPLETE if self.coverage.gaps else ExitCode.OK
@@ -135,7 +183,7 @@ class SyncReport:
     def to_json(self) -> dict[str, Any]:
         """Return the promised JSON object."""
         coverage = self.coverage
-        return {
+        body: dict[str, Any] = {
             "from": coverage.wanted.first,
             "to": coverage.wanted.last,
             "covered": coverage.covered.to_json(),
@@ -145,6 +193,9 @@ class SyncReport:
             "evidence": {"proven": coverage.proven.to_json(), "scanned": coverage.scanned.to_json()},
             "seconds": round(self.seconds, 3),
         }
+        if self.findings is not None:
+            body["verified"] = {**self.findings.counts(), "broken": self.findings.broken_json()}
+        return body
 
 
 def stored_bounds(storage: Storage, scope: Scope) -> LedgerRange:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from loguru import logger
 
-from stellarstream_core.errors import SourceError, SyncInterruptedError
+from stellarstream_core.errors import SourceError, StellarStreamError, SyncInterruptedError
 from stellarstream_core.hookspecs import Sink
 from stellarstream_core.ranges import FIRST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.scope import EVERYTHING, Scope
@@ -23,11 +24,20 @@ from stellarstream_core.sync.follow import Follower
 from stellarstream_core.sync.opening import open_sources
 from stellarstream_core.sync.progress import Progress
 from stellarstream_core.sync.report import SyncReport, read_coverage
+from stellarstream_core.sync.retention import endangered
+from stellarstream_core.sync.upgrade import Upgrade
+from stellarstream_core.sync.verify import Verifier
+
+REOPEN_SECONDS = 60.0
+"""How often a follower tries to open a source again that did not answer at the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """What was asked: ``first`` and ``last`` as ``bounds.parse_bound`` returns them."""
+    """What was asked: ``first`` and ``last`` as ``bounds.parse_bound`` returns them.
+
+    ``verify``: what is covered without proof is read again from the run's ``provers``, behind the tip.
+    """
 
     first: int | None
     last: int | None
@@ -35,6 +45,7 @@ class SyncRequest:
     follow: bool = False
     workers: int = 1
     start_ledger: int | None = None
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,10 @@ class _Course:
 
 @dataclass(slots=True)
 class SyncRun:
-    """A sync with everything it needs. ``execute`` runs it; setting ``stop`` ends it early and cleanly."""
+    """A sync with everything it needs. ``execute`` runs it; setting ``stop`` ends it early and cleanly.
+
+    ``provers`` are sources of their own for verifying, in order of preference.
+    """
 
     request: SyncRequest
     storage: Storage
@@ -57,6 +71,8 @@ class SyncRun:
     passphrase: str
     progress: Progress
     sinks: Sequence[Sink] = ()
+    provers: Sequence[Source] = ()
+    _left_out: list[Source] = field(default_factory=list, init=False)
 
     async def execute(self, stop: asyncio.Event) -> SyncReport:
         """Run to the end, or until ``stop`` is set, and report on what was asked.
@@ -71,16 +87,20 @@ class SyncRun:
         engine = SyncEngine(self.storage, self.sources, self.sinks, self.progress, self.request.workers)
         try:
             with self.storage.follow_lock() if self.request.follow else nullcontext():
-                course = await _until_stopped(self._prepare(engine), stop)
+                course = await until_stopped(self._prepare(engine), stop)
                 if course is None:
                     raise SyncInterruptedError("Stopped before any source had answered; nothing was changed.")
-                gone_through = await self._work(engine, course, stop)
+                await engine.learn_anchors()
+                upgrade = await self._upgrade(engine) if self.request.verify else None
+                gone_through = await self._work(engine, course, upgrade, stop)
+                if (highest := engine.known_ledgers.highest) is not None:
+                    await engine.in_thread(partial(self.storage.add_anchor, highest))
             coverage = await engine.in_thread(
                 lambda: read_coverage(self.storage, gone_through, self.request.scope, engine.reasons)
             )
         finally:
             engine.close()
-        return SyncReport(coverage, engine.counts, monotonic() - began)
+        return SyncReport(coverage, engine.counts, monotonic() - began, upgrade.findings if upgrade else None)
 
     async def _prepare(self, engine: SyncEngine) -> _Course:
         """Open the sources and find out which ledgers are meant."""
@@ -93,6 +113,7 @@ class SyncRun:
                 raise  # without a tip nobody can tell which ledgers were meant
             opened = []
         engine.sources = [item.source for item in opened]
+        self._left_out = [source for source in self.sources if source not in engine.sources]
         reach = _best([item.reach for item in opened]) if opened else Reach(0, request.last or 0)
         states = await engine.in_thread(lambda: self.storage.sync_states([*request.scope, EVERYTHING]))
         known = known_states(states, request.scope)
@@ -103,7 +124,25 @@ class SyncRun:
         asked = course.begin if request.first is not None else None
         begin = request.start_ledger or asked or start or course.begin
         await engine.in_thread(lambda: self.storage.want(request.scope, begin))
+        if wanted is not None:
+            missing = RangeSet(task.range for task in await engine.missing(RangeSet([wanted]), request.scope))
+            if (warning := endangered(missing, {item.source.name: item.reach for item in opened})) is not None:
+                logger.warning("{}", warning)
         return course
+
+    async def _upgrade(self, engine: SyncEngine) -> Upgrade:
+        """Open the provers; raises what they raise where none can serve."""
+        opened = await open_sources(self.provers, self.passphrase, self.storage, engine.in_thread, keep_tips=False)
+        verifier = Verifier(
+            self.storage,
+            [item.source for item in opened],
+            self.request.scope,
+            engine.in_thread,
+            repair=True,
+            known=engine.known_ledgers,
+            publish=engine.publish,
+        )
+        return Upgrade(verifier)
 
     def _resume(self, known: Mapping[str, SyncState], start: int | None) -> int | None:
         """Return the first ledger that some contract of the scope lacks; None where nothing tells where to begin."""
@@ -120,7 +159,9 @@ class SyncRun:
                 behind.append(self.storage.coverage(contract, earlier).unbroken_from(start) + 1)
         return min(behind, default=None)
 
-    async def _work(self, engine: SyncEngine, course: _Course, stop: asyncio.Event) -> LedgerRange:
+    async def _work(
+        self, engine: SyncEngine, course: _Course, upgrade: Upgrade | None, stop: asyncio.Event
+    ) -> LedgerRange:
         """Fill, or follow where asked; return the range that was gone through."""
         reached = course.reported.last
         scope = self.request.scope
@@ -132,17 +173,59 @@ class SyncRun:
         async def work() -> bool:
             if self.request.follow:
                 follower = Follower(engine, scope, course.begin, self.request.last, caught_up, course.ledger_seconds)
-                await follower.run()
+                beside = [asyncio.create_task(self._join_late(engine))]
+                if upgrade is not None:
+                    beside.append(asyncio.create_task(upgrade.keep_up(lambda: LedgerRange(course.begin, reached))))
+                try:
+                    await _with_helpers(follower.run(), beside)
+                finally:
+                    await _cancelled(beside)
             elif not course.empty:
                 await engine.fill(RangeSet([course.reported]), scope)
+            if upgrade is not None and not course.empty:
+                await upgrade.run(LedgerRange(course.begin, max(reached, course.begin)))
             return True
 
-        if await _until_stopped(work(), stop) is None:
+        if await until_stopped(work(), stop) is None:
             logger.info("stopped; what was committed is kept")
             engine.reasons.suppose(
                 Unserved(course.reported, scope, Reason.INTERRUPTED, "stopped before it was fetched")
             )
         return LedgerRange(course.reported.first, reached)
+
+    async def _join_late(self, engine: SyncEngine) -> None:
+        """Try again, now and then, to open the sources that did not answer at the start."""
+        while self._left_out:
+            await asyncio.sleep(REOPEN_SECONDS)
+            for source in list(self._left_out):
+                try:
+                    await open_sources([source], self.passphrase, self.storage, engine.in_thread)
+                except StellarStreamError as error:
+                    logger.debug("source {} is still left out: {}", source.name, error)
+                    continue
+                self._left_out.remove(source)
+                engine.sources = [one for one in self.sources if one not in self._left_out]
+                logger.info("source {} answers now and is used", source.name)
+
+
+async def _with_helpers(work: Coroutine[Any, Any, None], beside: Sequence[asyncio.Task[None]]) -> None:
+    """Run ``work`` to its end; raise at once what one of the tasks beside it raises."""
+    main = asyncio.ensure_future(work)
+    try:
+        waiting = {main, *beside}
+        while not main.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {main}:
+                task.result()
+        main.result()
+    finally:
+        await _cancelled([main])
+
+
+async def _cancelled(tasks: Sequence[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def known_states(states: Mapping[str, SyncState], scope: Scope) -> dict[str, SyncState]:
@@ -170,7 +253,7 @@ def _best(reaches: Sequence[Reach]) -> Reach:
     return Reach(min(r.oldest for r in reaches), newest.latest, newest.latest_closed_at, newest.ledger_seconds)
 
 
-async def _until_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> Any:
+async def until_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> Any:
     """Return what ``work`` returns, or None where ``stop`` came first; then the work was cancelled and has ended."""
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from stellarstream_core.certificates import Doubt, Flavour, LedgerCertificate
 from stellarstream_core.errors import SourceError
 from stellarstream_core.events import ContractEvent, event_index, format_event_id
 from stellarstream_core.ranges import LedgerRange, RangeSet
@@ -61,8 +62,9 @@ def made_history(within: LedgerRange, contracts: Sequence[str], *, seed: int = 0
 class ScriptedSource:
     """Serves ``history`` between ``oldest`` and ``latest`` in windows of ``window`` ledgers, shuffled.
 
-    ``refused`` ledgers are given up with the reason ``unavailable``. ``fails_after`` windows the
-    source raises. Change the fields between calls to play a scene.
+    ``refused`` ledgers are given up with the reason ``unavailable``, or ``refused_for``. After
+    ``fails_after`` windows the source raises. With ``evidence`` proven its windows have certificates,
+    whose hashes depend on the ledger and on ``chain``. Change the fields between calls to play a scene.
     """
 
     history: Sequence[ContractEvent]
@@ -72,9 +74,13 @@ class ScriptedSource:
     window: int = 7
     passphrase: str = PASSPHRASE
     refused: RangeSet = field(default_factory=RangeSet)
+    refused_for: Reason = Reason.UNAVAILABLE
     fails_after: int | None = None
     silent: bool = False
     evidence: Evidence = Evidence.SCANNED
+    flavour: str = ""
+    doubts: frozenset[Doubt] = frozenset()
+    archive: bool = False
     chain: str = "one"
     ledger_seconds: float = 0.01
     seed: int = 0
@@ -91,11 +97,11 @@ class ScriptedSource:
         """Return the scripted reach."""
         self._speak()
         self.looks += 1
-        return Reach(self.oldest, self.latest, _FIRST_CLOSE + 5 * self.latest, self.ledger_seconds)
+        return Reach(self.oldest, self.latest, _FIRST_CLOSE + 5 * self.latest, self.ledger_seconds, self.archive)
 
     async def ledger_hash(self, sequence: int) -> str | None:
         """Return a hash that depends on the ledger and on ``chain``."""
-        return sha256(f"{self.chain}/{sequence}".encode()).hexdigest()
+        return self._hash(sequence)
 
     async def windows(self, wanted: LedgerRange, scope: Scope) -> AsyncGenerator[Window | Unserved, None]:
         """Yield the windows of ``wanted`` in a shuffled order, by the script."""
@@ -110,17 +116,37 @@ class ScriptedSource:
         for part, refused_now in pieces:
             await asyncio.sleep(0)
             if refused_now:
-                yield Unserved(part, scope, Reason.UNAVAILABLE, f"{self.name} refuses by script")
+                yield Unserved(part, scope, self.refused_for, f"{self.name} refuses by script")
                 continue
             self._speak()
             if self.fails_after is not None and self.served >= self.fails_after:
                 raise SourceError(f"{self.name} fails by script")
             self.served += 1
             events = [e for e in self.history if part.holds(e.ledger) and scope.holds(e.contract_id)]
-            yield Window(part, scope, events, self.name, self.evidence)
+            certificates = tuple(self._certificates(part)) if self.evidence is Evidence.PROVEN else ()
+            yield Window(part, scope, events, self.name, self.evidence, self.flavour, certificates)
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    def _hash(self, sequence: int) -> str:
+        return sha256(f"{self.chain}/{sequence}".encode()).hexdigest()
+
+    def _certificates(self, ledgers: LedgerRange) -> Iterator[LedgerCertificate]:
+        for ledger in range(ledgers.first, ledgers.last + 1):
+            yield LedgerCertificate(
+                sequence=ledger,
+                hash=self._hash(ledger),
+                previous_hash=self._hash(ledger - 1),
+                protocol=28,
+                close_time=_FIRST_CLOSE + 5 * ledger,
+                transactions=1,
+                invocations=1,
+                proven_invocations=1,
+                unhashed_events=0,
+                flavour=Flavour.V4_CLASSIC,
+                doubts=self.doubts,
+            )
 
     def _speak(self) -> None:
         if self.silent:
