@@ -44,7 +44,7 @@ def assert_sentence(outcome, *said: str) -> None:
         (["sync", "--contract", GOOD, "--database", "sqlite:////proc/nothing/x.db"], "/proc/nothing"),
         (["sync", "--contract", GOOD, "--database", "postgresql://127.0.0.1:9/none"], "127.0.0.1"),
         (["sync", "--frmo", "1"], "--from"),
-        (["snyc"], "snyc"),
+        (["snyc"], "Did you mean 'sync'?"),
         (["gaps"], "empty"),
         (["status"], "empty"),
         (["export", "events"], "empty"),
