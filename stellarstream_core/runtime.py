@@ -10,7 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from stellarstream_core.errors import PluginError, SchemaError, SettingsError, StellarStreamError, UsageError
+from stellarstream_core.errors import (
+    PluginError,
+    SchemaError,
+    SettingsError,
+    SourceUnusableError,
+    StellarStreamError,
+    UsageError,
+)
 from stellarstream_core.plugins import FAULTS, Plugins
 from stellarstream_core.redact import UNREADABLE, redact_url
 from stellarstream_core.settings import Settings, load_settings
@@ -174,10 +181,12 @@ class Runtime:
     ) -> list[Source]:
         """Build the sources of :meth:`source_specs`, in an order of one's own if told; nothing is connected yet.
 
-        A source that was named and breaks raises ``PluginError``; of those chosen by the settings it
-        is left out, and ``UsageError`` says that none is left.
+        A source that was named and breaks raises ``PluginError``, one that can never serve here
+        ``SourceUnusableError``; of those chosen by the settings they are left out, and ``UsageError``
+        says that none is left.
         """
         opened: list[Source] = []
+        unusable: SourceUnusableError | None = None
         try:
             for spec in arrange(self.source_specs(names, scope)):
                 try:
@@ -185,8 +194,15 @@ class Runtime:
                 except PluginError:
                     if names or self._is_active(spec):
                         raise
+                except SourceUnusableError as error:  # such as a library that is not installed
+                    if names:
+                        raise
+                    from loguru import logger  # noqa: PLC0415 - not needed to show help
+
+                    logger.warning("source {} is left out: {} {}", spec.name, error.message, error.help)
+                    unusable = error
             if not opened:
-                raise self._no_source()
+                raise unusable or self._no_source()
         except BaseException:
             for source in opened:
                 with suppress(Exception):  # the first error is the one to tell
