@@ -72,6 +72,10 @@ def decode(text: str) -> tuple[int, bytes]:
     try:
         raw = b32decode(text + "=" * (-len(text) % 8))
     except (BinasciiError, ValueError, TypeError):
+        if isinstance(text, str) and text != text.upper():
+            raise InvalidStrkeyError(
+                f"{text!r:.80} is not a strkey: those are written in capitals.", help="Write it in capital letters."
+            ) from None
         raise InvalidStrkeyError(f"{text!r:.80} is not a strkey: it is not base32.") from None
     if len(raw) < 3 or crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
         raise InvalidStrkeyError(f"{text!r:.80} is not a strkey: its checksum does not fit.")
@@ -104,3 +108,12 @@ def contract_id_bytes(text: str) -> bytes:
 def contract_id_text(raw: bytes) -> str:
     """Return the C… strkey of a contract's 32 bytes."""
     return encode(VERSION_CONTRACT, raw)
+
+
+@lru_cache(maxsize=4096)
+def account_id_bytes(text: str) -> bytes:
+    """Return the 32 bytes of a G… account id; raise :class:`InvalidStrkeyError` where it is none."""
+    version, payload = decode(text)
+    if version != VERSION_ACCOUNT or len(payload) != 32:
+        raise InvalidStrkeyError(f"{text!r:.80} is not an account id: those begin with G and have 56 characters.")
+    return payload
