@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
 from stellarstream_core.cli.app import runtime_of
 from stellarstream_core.events import format_close_time, parse_close_time
-from stellarstream_sandbox.config import MAX_CLOSE_TIME, MAX_HISTORY, MIN_CLOSE_TIME, SandboxConfig
+from stellarstream_core.ranges import LAST_LEDGER
+from stellarstream_sandbox.config import FIRST_LEDGER, MAX_CLOSE_TIME, MAX_HISTORY, MIN_CLOSE_TIME, SandboxConfig
 from stellarstream_sandbox.ledger.closing import ClosedLedger
 from stellarstream_sandbox.network import SandboxNetwork
 from stellarstream_sandbox.settings import SandboxSection
@@ -56,6 +58,19 @@ def _time(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int
     callback=_time,
     help="Close time of the first ledger; with it, two runs are the same byte for byte. Default: history ends now.",
 )
+@click.option(
+    "--retention",
+    type=click.IntRange(1, LAST_LEDGER),
+    default=None,
+    help="How many ledgers JSON-RPC has; Horizon and the lake have the older ones too.  [default: 17280]",
+)
+@click.option(
+    "--lake",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    default=None,
+    help="Write a data lake of all ledgers into this directory, and each new one as it closes.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each ledger.")
 @click.pass_context
 def sandbox(
@@ -66,12 +81,15 @@ def sandbox(
     ledgers: int,
     close_time: float,
     genesis_time: int | None,
+    retention: int | None,
+    lake: Path | None,
     verbose: bool,
 ) -> None:
     """Run a simulated network on this machine, until Ctrl-C.
 
-    It closes ledgers on a clock and answers JSON-RPC as a Soroban RPC node does: payment streams,
-    token transfers, fees and unrelated contracts, always the same for the same seed.
+    It closes ledgers on a clock and serves one history three ways: JSON-RPC as a Soroban RPC node
+    has it, Horizon, and a data lake. In its ledgers are payment streams, token transfers, fees and
+    unrelated contracts, always the same for the same seed.
     """
     section = runtime_of(ctx).settings.section(SandboxSection)
     config = SandboxConfig(
@@ -83,7 +101,13 @@ def sandbox(
         transactions=section.transactions,
         burst_every=section.burst_every,
         burst_events=section.burst_events,
-        retention=section.retention,
+        retention=retention or section.retention,
+        horizon_retention=section.horizon_retention,
+        horizon_rate=section.horizon_rate,
+        horizon_burst=section.horizon_burst,
+        lake=lake,
+        lake_batch=section.lake_batch,
+        lake_partition=section.lake_partition,
         host=host,
         port=port,
     )
@@ -108,7 +132,8 @@ async def _run(config: SandboxConfig, verbose: bool) -> None:
             await running
     finally:
         stopping.cancel()
-    click.echo("The sandbox has ended; its ledgers are gone with it.")
+    rest = "" if config.lake is None else " but for the lake"
+    click.echo(f"The sandbox has ended; its ledgers are gone with it{rest}.")
 
 
 async def _serve(config: SandboxConfig, verbose: bool) -> None:
@@ -120,15 +145,23 @@ async def _serve(config: SandboxConfig, verbose: bool) -> None:
 def _introduce(network: SandboxNetwork) -> None:
     contracts = network.contracts
     width = max(map(len, contracts))
+    config = network.config
     click.echo(f"\nJSON-RPC    {network.url}")
+    click.echo(f"Horizon     {network.horizon_url}")
+    click.echo(f"data lake   {network.lake_url}")
+    if config.lake is not None:
+        click.echo(f"            {config.lake.resolve().as_uri()}")
     click.echo(f"passphrase  {network.passphrase}")
-    click.echo(f"ledgers     {network.oldest} to {network.latest}, then one every {network.config.close_time:g} s")
-    click.echo(f"seed        {network.config.seed}, genesis time {network.config.genesis_time}\n")
+    click.echo(f"ledgers     {network.oldest} to {network.latest}, then one every {config.close_time:g} s")
+    if network.horizon_oldest < network.oldest:
+        click.echo(f"            from {network.horizon_oldest} on at Horizon, from {FIRST_LEDGER} on in the lake")
+    click.echo(f"seed        {config.seed}, genesis time {config.genesis_time}\n")
     for name, contract in contracts.items():
         click.echo(f"{name:<{width}}  {contract}")
     click.echo("\nIn another terminal:")
     click.echo(f"  export STELLARSTREAM_NETWORK=sandbox STELLARSTREAM_RPC_URL={network.url}")
-    click.echo(f"  stellarstream sync --from {network.oldest} --follow --contract {contracts['streams-v2']}")
+    click.echo(f"  export STELLARSTREAM_HORIZON_URL={network.horizon_url} STELLARSTREAM_LAKE_URL={network.lake_url}")
+    click.echo(f"  stellarstream sync --from {FIRST_LEDGER} --follow --contract {contracts['streams-v2']}")
     click.echo("\nCtrl-C ends it.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stellarstream_core.errors import UsageError
 from stellarstream_core.ranges import LAST_LEDGER
@@ -22,6 +23,9 @@ MAX_CLOSE_TIME = 3600.0
 MAX_BURST = 20_000
 """The most events that one transaction publishes."""
 
+ARCHIVE = 200_000
+"""How many of the last ledgers are kept for Horizon and the lake: some 6 KB each."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
@@ -35,8 +39,15 @@ class SandboxConfig:
     later ones follow every ``close_time`` seconds, which may be a fraction. ``genesis_time`` is the
     first ledger's close time in Unix seconds; None lets the history end at the moment of the start.
     ``transactions`` is how many a ledger holds on average. Every ``burst_every``-th ledger has one
-    transaction with ``burst_events`` events of one contract (0: never). ``retention`` is how many
-    ledgers are kept. With ``live`` off, ledgers close only when asked to.
+    transaction with ``burst_events`` events of one contract (0: never).
+
+    ``retention`` is how many of the last ledgers JSON-RPC has, ``horizon_retention`` how many Horizon
+    has (None: all that are kept, which are the last ``ARCHIVE``). Horizon lets ``horizon_rate``
+    requests an hour through for an address (0: any number), and ``horizon_burst`` more at once.
+    ``lake`` is a directory that becomes a data lake, ``lake_batch`` and ``lake_partition`` are how
+    many ledgers an object and how many objects a partition has, there and over HTTP.
+
+    With ``live`` off, ledgers close only when asked to.
     """
 
     seed: int = 1
@@ -48,6 +59,12 @@ class SandboxConfig:
     burst_every: int = 250
     burst_events: int = 1200
     retention: int = 17_280
+    horizon_retention: int | None = None
+    horizon_rate: int = 3_600_000
+    horizon_burst: int = 10_000
+    lake: Path | None = None
+    lake_batch: int = 1
+    lake_partition: int = 64_000
     passphrase: str = NETWORKS["sandbox"].passphrase
     host: str = "127.0.0.1"
     port: int = 8000
@@ -62,6 +79,12 @@ class SandboxConfig:
         _within("burst_every", self.burst_every, 0, LAST_LEDGER)
         _within("burst_events", self.burst_events, 1, MAX_BURST)
         _within("retention", self.retention, 1, LAST_LEDGER)
+        if self.horizon_retention is not None:
+            _within("horizon_retention", self.horizon_retention, 1, LAST_LEDGER)
+        _within("horizon_rate", self.horizon_rate, 0, 2**31)
+        _within("horizon_burst", self.horizon_burst, 0, 2**31)
+        _within("lake_batch", self.lake_batch, 1, 10_000)
+        _within("lake_partition", self.lake_partition, 1, 1_000_000)
         _within("port", self.port, 0, 65_535)
         if self.genesis_time is not None:
             _within("genesis_time", self.genesis_time, 1, 2**40)

@@ -1,9 +1,10 @@
-"""The ledgers a sandbox keeps: compressed, within its retention, and readable while more are added."""
+"""The ledgers a sandbox keeps: compressed, each server's own retention, and readable while more are added."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,11 +21,15 @@ _Span = tuple[int, int]
 
 
 class _Spans(NamedTuple):
-    """Where the pieces of a transaction stand in the ledger's meta, as offset and length."""
+    """Where the pieces of a transaction stand in the ledger's meta, as offset and length.
+
+    ``inner_hash`` is "" where there is no fee bump.
+    """
 
     hash: str
-    is_fee_bump: bool
+    inner_hash: str
     succeeded: bool
+    operations: int
     envelope: _Span
     result: _Span
     meta: _Span
@@ -34,19 +39,44 @@ class _Spans(NamedTuple):
 
 
 class StoredLedger:
-    """A closed ledger as it is kept. Nothing of it changes once it is there."""
+    """A closed ledger as it is kept. Nothing of it changes once it is there.
 
-    __slots__ = ("_events", "_header_length", "_index", "_meta", "close_time", "hash", "sequence", "transaction_count")
+    ``failed_count`` are those of ``transaction_count`` that failed, ``operation_count`` the operations
+    of the others, ``tx_set_operation_count`` those of all.
+    """
+
+    __slots__ = (
+        "_events",
+        "_header_length",
+        "_index",
+        "_meta",
+        "close_time",
+        "failed_count",
+        "hash",
+        "operation_count",
+        "sequence",
+        "transaction_count",
+        "tx_set_operation_count",
+    )
 
     def __init__(self, ledger: ClosedLedger) -> None:
         self.sequence = ledger.sequence
         self.close_time = ledger.close_time
         self.hash = ledger.hash.hex()
         self.transaction_count = len(ledger.transactions)
+        self.failed_count = sum(not one.succeeded for one in ledger.transactions)
+        self.tx_set_operation_count = sum(one.operations for one in ledger.transactions)
+        self.operation_count = sum(one.operations for one in ledger.transactions if one.succeeded)
         self._header_length = len(ledger.header)
         self._meta = zlib.compress(ledger.meta, 1)
         self._index = _packed(_spans(ledger.meta, ledger.transactions))
         self._events = _packed(ledger.events)
+
+    def without_events(self) -> StoredLedger:
+        """Return the ledger without the second copy of its events that ``getEvents`` is answered from."""
+        archived = copy(self)
+        archived._events = b""
+        return archived
 
     def meta(self) -> bytes:
         """Return the ``LedgerCloseMeta``."""
@@ -70,9 +100,9 @@ class StoredLedger:
         meta = self.meta()
         return [_record(meta, _Spans(*one)) for one in _unpacked(self._index)]
 
-    def transaction_hashes(self) -> list[str]:
-        """Return the (outer) hashes of the ledger's transactions in apply order."""
-        return [one[0] for one in _unpacked(self._index)]
+    def transaction_hashes(self) -> list[tuple[str, str]]:
+        """Return the outer and the inner hash ("" for none) of each transaction in apply order."""
+        return [(one[0], one[1]) for one in _unpacked(self._index)]
 
 
 class HistorySnapshot:
@@ -109,34 +139,59 @@ class HistorySnapshot:
 
 
 class History:
-    """The ledgers, oldest first. Beyond ``retention`` ledgers the oldest are dropped."""
+    """The ledgers, oldest first: one history of which each server shows as many of the last as it retains.
 
-    def __init__(self, retention: int) -> None:
+    ``archive`` ledgers are kept, or ``retention`` where that is more; what is older is dropped. A
+    ledger that is out of ``retention`` is kept without what only ``getEvents`` needs.
+    """
+
+    def __init__(self, retention: int, archive: int = 0) -> None:
         self.retention = retention
+        self._kept = max(retention, archive)
         self._ledgers: list[StoredLedger] = []
         self._dropped = 0
-        self._ledger_of: dict[str, int] = {}
+        self._ledger_of: dict[bytes, int] = {}
+        self._ledger_of_inner: dict[bytes, int] = {}
 
     def append(self, ledger: ClosedLedger) -> None:
-        """Add the next ledger, and drop what is out of retention now."""
+        """Add the next ledger, and drop what nobody retains any more."""
         self._ledgers.append(StoredLedger(ledger))
-        for transaction in ledger.transactions:
-            self._ledger_of[transaction.hash.hex()] = ledger.sequence
-        while len(self._ledgers) - self._dropped > self.retention:
-            for tx_hash in self._ledgers[self._dropped].transaction_hashes():
-                del self._ledger_of[tx_hash]
+        for one in ledger.transactions:
+            self._ledger_of[one.hash] = ledger.sequence
+            if one.inner_hash is not None:
+                self._ledger_of_inner[one.inner_hash] = ledger.sequence
+        out = len(self._ledgers) - self.retention - 1
+        if out >= self._dropped:
+            self._ledgers[out] = self._ledgers[out].without_events()
+        while len(self._ledgers) - self._dropped > self._kept:
+            for outer, inner in self._ledgers[self._dropped].transaction_hashes():
+                self._ledger_of.pop(bytes.fromhex(outer), None)
+                self._ledger_of_inner.pop(bytes.fromhex(inner), None)
             self._dropped += 1
         if self._dropped >= _TRIM_BATCH:
             del self._ledgers[: self._dropped]
             self._dropped = 0
 
     def snapshot(self) -> HistorySnapshot:
-        """Return the ledgers as they are now, for reading in another thread too."""
-        return HistorySnapshot(self._ledgers[self._dropped :])
+        """Return the last ``retention`` ledgers as they are now, for reading in another thread too."""
+        return self.archive(self.retention)
 
-    def transaction_ledger(self, tx_hash: str) -> int | None:
-        """Return the ledger of a transaction by its (outer) hash in hex, None where none is kept."""
-        return self._ledger_of.get(tx_hash)
+    def archive(self, last: int | None = None) -> HistorySnapshot:
+        """Return the ledgers that are kept, or as many of the last; their events only within ``retention``."""
+        first = self._dropped if last is None else max(self._dropped, len(self._ledgers) - last)
+        return HistorySnapshot(self._ledgers[first:])
+
+    def transaction_ledger(self, tx_hash: str, *, or_inner: bool = False) -> int | None:
+        """Return the ledger of a transaction by its (outer) hash in hex, None where none is kept.
+
+        ``or_inner`` finds a fee bump by the hash of the transaction inside it, too.
+        """
+        try:
+            raw = bytes.fromhex(tx_hash)
+        except ValueError:
+            return None
+        found = self._ledger_of.get(raw)
+        return self._ledger_of_inner.get(raw) if found is None and or_inner else found
 
 
 def _packed(rows: Sequence[tuple[object, ...]]) -> bytes:
@@ -176,8 +231,9 @@ def _spans(meta: bytes, transactions: Sequence[TransactionRecord]) -> list[_Span
         found.append(
             _Spans(
                 one.hash.hex(),
-                one.is_fee_bump,
+                one.inner_hash.hex() if one.inner_hash is not None else "",
                 one.succeeded,
+                one.operations,
                 (meta.index(one.envelope), len(one.envelope)),
                 (result, len(one.result)),
                 (tx_meta, len(one.meta)),
@@ -198,12 +254,15 @@ def _record(meta: bytes, spans: _Spans) -> TransactionRecord:
 
     return TransactionRecord(
         bytes.fromhex(spans.hash),
-        spans.is_fee_bump,
+        bool(spans.inner_hash),
         spans.succeeded,
+        spans.operations,
         cut(spans.envelope),
         cut(spans.result),
         cut(spans.meta),
         cut_all(spans.transaction_events),
         [cut_all(operation) for operation in spans.events],
         cut_all(spans.diagnostics),
+        # in a TransactionResultMetaV1 the changes by the fee stand between the result and the meta
+        meta[spans.result[0] + spans.result[1] : spans.meta[0]],
     )

@@ -1,4 +1,4 @@
-"""A running sandbox network: a simulation that answers JSON-RPC and closes ledgers on a clock."""
+"""A running sandbox network: a simulation on a clock that answers as JSON-RPC, as Horizon and as a data lake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -14,11 +14,17 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
-from stellarstream_core.errors import UsageError
+from stellarstream_core.errors import StellarStreamError, UsageError
 from stellarstream_sandbox import methods
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.get_events import get_events
+from stellarstream_sandbox.horizon.app import PREFIX as HORIZON
+from stellarstream_sandbox.horizon.app import Horizon
+from stellarstream_sandbox.horizon.rate_limit import RateLimiter
 from stellarstream_sandbox.jsonrpc import Handler, json_rpc_app
+from stellarstream_sandbox.lake import LakeDirectory, LakeLayout
+from stellarstream_sandbox.lake_http import PREFIX as LAKE
+from stellarstream_sandbox.lake_http import LakeServer
 from stellarstream_sandbox.ledger.closing import ClosedLedger
 from stellarstream_sandbox.simulation import Simulation
 
@@ -32,8 +38,9 @@ _SHUTDOWN_SECONDS = 1.0
 class SandboxNetwork:
     """A sandbox network for the time of an ``async with``.
 
-    Entering closes the history, listens and, if the config says ``live``, starts the clock. Leaving
-    ends all of it. ``on_ledger`` hears of each ledger that closes after the history.
+    Entering closes the history, writes the lake where one is wanted, listens and, if the config says
+    ``live``, starts the clock. Leaving ends all of it. ``on_ledger`` hears of each ledger that closes
+    after the history.
     """
 
     def __init__(self, config: SandboxConfig, on_ledger: Callable[[ClosedLedger], None] | None = None) -> None:
@@ -43,6 +50,20 @@ class SandboxNetwork:
         self._runner: web.AppRunner | None = None
         self._clock: asyncio.Task[None] | None = None
         self._address = (config.host, config.port)
+        self._watched = False
+        self._ledger_closed = asyncio.Event()
+        self._closing = asyncio.Event()
+        layout = LakeLayout(config.lake_batch, config.lake_partition)
+        self._lake = None if config.lake is None else LakeDirectory(config.lake, layout, config.passphrase)
+        self._lake_server = LakeServer(self.simulation.history, layout, config.passphrase, self._lake)
+        self._horizon = Horizon(
+            self.simulation.history,
+            config.passphrase,
+            retention=config.horizon_retention,
+            limiter=RateLimiter(config.horizon_rate, config.horizon_burst),
+            next_ledger=lambda: self._ledger_closed,
+            closing=self._closing,
+        )
 
     # --- what it is -----------------------------------------------------------------------
 
@@ -58,6 +79,16 @@ class SandboxNetwork:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
+    def horizon_url(self) -> str:
+        """Where it answers as Horizon."""
+        return self.url + HORIZON
+
+    @property
+    def lake_url(self) -> str:
+        """Where it is a data lake over HTTP."""
+        return self.url + LAKE
+
+    @property
     def passphrase(self) -> str:
         """The network's passphrase."""
         return self.config.passphrase
@@ -69,8 +100,13 @@ class SandboxNetwork:
 
     @property
     def oldest(self) -> int:
-        """The oldest ledger kept."""
+        """The oldest ledger that JSON-RPC has."""
         return self.simulation.history.snapshot().oldest
+
+    @property
+    def horizon_oldest(self) -> int:
+        """The oldest ledger that Horizon has."""
+        return self._horizon.view().oldest
 
     @property
     def latest(self) -> int:
@@ -80,16 +116,19 @@ class SandboxNetwork:
     # --- its life -------------------------------------------------------------------------
 
     async def __aenter__(self) -> SandboxNetwork:
-        """Listen, close the history, start the clock; raise :class:`UsageError` where it cannot listen.
+        """Close the history, write the lake, listen, start the clock.
 
+        Raises :class:`UsageError` where the address or the lake's directory cannot be had.
         Who connects while the history is being closed is answered after it.
         """
         app = json_rpc_app(self._methods())
+        self._horizon.add_routes(app)
+        self._lake_server.add_routes(app)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         listening = _listen(self.config.host, self.config.port)
         try:
             await self._runner.setup()
-            for number, _ in enumerate(self.simulation.close_history()):
+            for number, _ in enumerate(self._prepare()):
                 if number % _HISTORY_STEP == 0:
                     await asyncio.sleep(0)  # so that it can be interrupted
             await web.SockSite(self._runner, listening).start()
@@ -100,13 +139,14 @@ class SandboxNetwork:
         self._address = (self.config.host, listening.getsockname()[1])
         if self.config.live:
             self._clock = asyncio.create_task(self._tick())
-            self._clock.add_done_callback(_log_failure)
+            self._clock.add_done_callback(self._log_failure)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop the clock and the server."""
+        """Stop the clock, the streams and the server."""
+        self._closing.set()
         if self._clock is not None:
             self._clock.cancel()
             # a clock that had stopped already was told by wait() and in the log
@@ -117,6 +157,7 @@ class SandboxNetwork:
     async def wait(self) -> None:
         """Wait for as long as ledgers close; raise what stopped the clock, if anything did."""
         if self._clock is not None:
+            self._watched = True
             await asyncio.shield(self._clock)
 
     def close_ledger(self, burst_events: int = 0) -> ClosedLedger:
@@ -125,6 +166,10 @@ class SandboxNetwork:
         For networks that are not ``live``; the close time is the same that the clock would have given.
         """
         ledger = self.simulation.close_ledger(burst_events)
+        if self._lake is not None:
+            self._lake.add(self.simulation.history.archive(self.config.lake_batch))
+        closed, self._ledger_closed = self._ledger_closed, asyncio.Event()
+        closed.set()
         if self._on_ledger is not None:
             self._on_ledger(ledger)
         return ledger
@@ -133,6 +178,15 @@ class SandboxNetwork:
         """Close so many ledgers at once."""
         for _ in range(count):
             self.close_ledger()
+
+    def _prepare(self) -> Iterator[None]:
+        """Close the history and write it to the lake, a ledger or an object a step."""
+        if self._lake is not None:
+            self._lake.check()
+        for _ in self.simulation.close_history():
+            yield
+        if self._lake is not None:
+            yield from self._lake.settle(self.simulation.history.archive())
 
     async def _tick(self) -> None:
         """Close each ledger when it is due, counted from the start, so that lateness does not add up.
@@ -147,6 +201,12 @@ class SandboxNetwork:
             # a clock that was set back must not stop the network
             await asyncio.sleep(min(max(due - time.time(), 0.0), self.config.close_time))
             self.close_ledger()
+
+    def _log_failure(self, clock: asyncio.Task[None]) -> None:
+        if clock.cancelled() or (error := clock.exception()) is None:
+            return
+        if not (self._watched and isinstance(error, StellarStreamError)):  # wait() hands it to who can tell it
+            logger.opt(exception=error).error("the sandbox's clock has stopped")
 
     # --- what it answers --------------------------------------------------------------------
 
@@ -182,13 +242,8 @@ class SandboxNetwork:
     def _get_transaction(self, params: dict[str, Any]) -> dict[str, Any]:
         history = self.simulation.history
         tx_hash = params.get("hash")
-        ledger = history.transaction_ledger(tx_hash.lower()) if isinstance(tx_hash, str) else None
+        ledger = history.transaction_ledger(tx_hash) if isinstance(tx_hash, str) else None
         return methods.get_transaction(params, history.snapshot(), ledger)
-
-
-def _log_failure(clock: asyncio.Task[None]) -> None:
-    if not clock.cancelled() and (error := clock.exception()) is not None:
-        logger.opt(exception=error).error("the sandbox's clock has stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:

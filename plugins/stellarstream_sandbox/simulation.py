@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from stellarstream_sandbox.config import FIRST_LEDGER, SandboxConfig
+from stellarstream_sandbox.config import ARCHIVE, FIRST_LEDGER, SandboxConfig
 from stellarstream_sandbox.dice import Dice
 from stellarstream_sandbox.economy.activity import Activity
 from stellarstream_sandbox.economy.world import GENESIS_LEDGER, World
@@ -21,7 +21,7 @@ class Simulation:
     def __init__(self, config: SandboxConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.config = config.started_at(time.time())
         self.world = World(Directory(config.passphrase, config.seed))
-        self.history = History(config.retention)
+        self.history = History(config.retention, ARCHIVE)
         self._monotonic = monotonic
         self._closed_at = monotonic()
         genesis_time = self.config.close_time_of(FIRST_LEDGER) - 1

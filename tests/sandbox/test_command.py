@@ -66,7 +66,11 @@ async def test_it_says_what_it_is_serves_and_ends_when_asked(start, number):
     contracts = dict(re.findall(r"^([a-z0-9-]+) +(C[A-Z2-7]{55})$", text, re.MULTILINE))
     assert {"streams-v1", "streams-v1-older", "streams-v2", "token-xlm"} <= set(contracts)
     assert f"--contract {contracts['streams-v2']}" in text
-    assert url in text.split("In another terminal:")[1]
+    assert re.search(rf"^Horizon +{url}/horizon$", text, re.MULTILINE)
+    assert re.search(rf"^data lake +{url}/lake$", text, re.MULTILINE)
+    example = text.split("In another terminal:")[1]
+    for name, address in (("RPC_URL", url), ("HORIZON_URL", f"{url}/horizon"), ("LAKE_URL", f"{url}/lake")):
+        assert f"STELLARSTREAM_{name}={address}" in example.split()
 
     health = (await call(url, "getHealth"))["result"]
     assert (health["oldestLedger"], health["latestLedger"]) == (2, 21)
@@ -127,7 +131,8 @@ def run(tmp_path, *flags: str) -> subprocess.CompletedProcess[str]:
         (["--seed", "one"], "--seed"),
         (["--genesis-time", "yesterday"], "--genesis-time"),
         (["--genesis-time", "2026-01-01T00:00:00"], "--genesis-time"),
-        (["--lake", "/tmp"], "--lake"),
+        (["--retention", "0"], "--retention"),
+        (["--lake", "/etc/passwd"], "--lake"),
         (["--host", "203.0.113.1", "--port", "0", "--ledgers", "1"], "203.0.113.1"),
     ],
 )
@@ -153,6 +158,14 @@ def test_the_settings_section_is_read_and_checked(tmp_path):
     done = run(tmp_path, "--port", "0")
     assert done.returncode == 2
     assert "plugins.sandbox.retention" in done.stderr
+
+
+def test_a_short_retention_leaves_older_ledgers_to_horizon_and_the_lake(tmp_path, start):
+    text = read_until(start("--port", "0", "--ledgers", "20", "--retention", "5", "--lake", "lake"), "Ctrl-C ends it.")
+    assert re.search(r"^ledgers +17 to 21, then one every 5 s$", text, re.MULTILINE)
+    assert "from 2 on at Horizon, from 2 on in the lake" in text
+    assert f" {(tmp_path / 'lake').as_uri()}\n" in text
+    assert len(list((tmp_path / "lake").rglob("*.xdr.zst"))) == 20
 
 
 async def test_the_settings_section_changes_the_network(tmp_path, start):

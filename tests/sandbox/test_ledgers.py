@@ -143,7 +143,7 @@ def test_every_transaction_has_a_fee_event_and_failed_ones_no_others(parsed):
             assert stages in (["BEFORE_ALL_TXS"], ["BEFORE_ALL_TXS", "AFTER_ALL_TXS"])
             succeeded = one.result.result.result.code in (SUCCESS, BUMPED[0])
             outcomes[succeeded, applied.soroban_meta is not None] += 1
-            assert len(applied.operations) == (1 if succeeded else 0)
+            assert len(applied.operations) == (len(operation_results(one.result.result)) if succeeded else 0)
             if not succeeded and applied.soroban_meta is not None:
                 assert applied.soroban_meta.return_value is None
                 assert len(applied.diagnostic_events) >= 2
@@ -300,6 +300,33 @@ def test_bursts_come_when_the_config_says(ledgers):
     ]
     assert most == [50, 100, 150]
     assert CONFIG.burst_every == 50
+
+
+def test_some_transactions_have_several_operations_and_one_that_fails_undoes_the_others(parsed, ledgers):
+    several = []
+    for meta in parsed:
+        for one in meta.tx_processing:
+            results = [result.tr.payment_result for result in operation_results(one.result.result)]
+            if len(results) > 1:
+                outcomes = [result.code is xdr.PaymentResultCode.PAYMENT_SUCCESS for result in results]
+                applied = one.tx_apply_processing.v4
+                assert [len(operation.events) for operation in applied.operations] == [1] * sum(outcomes) * all(
+                    outcomes
+                )
+                several.append((meta.ledger_header.header.ledger_seq.uint32, outcomes))
+    assert several == [
+        (33, [True] * 7),
+        (66, [True] * 6 + [False]),
+        (99, [True] * 7),
+        (132, [True] * 6 + [False]),
+    ]
+    places = [parse_event_id(event.id) for ledger in ledgers if ledger.sequence == 33 for event in ledger.events]
+    assert {place.op for place in places} == set(range(7))
+
+
+def test_there_are_ledgers_without_a_transaction(parsed):
+    quiet = [meta.ledger_header.header.ledger_seq.uint32 for meta in parsed if not meta.tx_processing]
+    assert quiet == [41, 82, 123]
 
 
 def test_a_ledger_may_be_empty():

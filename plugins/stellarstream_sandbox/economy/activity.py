@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stellarstream_sandbox.dice import Dice
 from stellarstream_sandbox.economy.bank import Token
@@ -24,11 +24,18 @@ _FEE_BUMPS = 0.1
 """How many transactions have someone else pay their fee."""
 _STRANGERS = 0.06
 """How many withdrawals are tried by someone whom the stream does not pay."""
+QUIET_EVERY = 41
+"""Every so many ledgers nobody does anything."""
+PAYROLL_EVERY = 33
+"""Every so many ledgers somebody pays several others in one transaction; every other time the money runs out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A classic payment. ``sponsor`` pays the fee with a fee-bump transaction around it."""
+    """A classic payment. ``sponsor`` pays the fee with a fee-bump transaction around it.
+
+    ``also`` are further targets and amounts of the same token, each an operation of its own.
+    """
 
     source: str
     target: str
@@ -36,6 +43,17 @@ class Payment:
     amount: int
     memo: bytes | None = None
     sponsor: str | None = None
+    also: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def transfers(self) -> tuple[tuple[str, int], ...]:
+        """Target and amount of each operation."""
+        return ((self.target, self.amount), *self.also)
+
+    @property
+    def operations(self) -> int:
+        """How many operations the transaction has."""
+        return 1 + len(self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,11 @@ class Call:
     run: Callable[[int], Outcome]
     authorised: bool = True
     sponsor: str | None = None
+
+    @property
+    def operations(self) -> int:
+        """How many operations the transaction has: a contract call is always alone."""
+        return 1
 
 
 Intent = Payment | Call
@@ -95,6 +118,9 @@ class Activity:
 
     def intents(self, sequence: int, now: int) -> list[Intent]:
         """Return a ledger's transactions in apply order: classic ones first, as the protocol has it."""
+        bursts = self._burst_every and sequence % self._burst_every == 0
+        if sequence % QUIET_EVERY == 0 and not bursts:
+            return []
         dice = Dice(f"{self._seed}/{sequence}")
         classic: list[Intent] = []
         soroban: list[Intent] = []
@@ -104,7 +130,9 @@ class Activity:
                 classic.append(self._sponsored(dice, dice.weighted(self._classic)(dice)))
             else:
                 soroban.append(self._sponsored(dice, self._some_call(dice, now)))
-        if self._burst_every and sequence % self._burst_every == 0:
+        if self._transactions and sequence % PAYROLL_EVERY == 0:
+            classic.append(self._payroll(sequence))
+        if bursts:
             soroban.append(self.burst(dice, self._burst_events))
         return classic + soroban
 
@@ -130,7 +158,7 @@ class Activity:
         if not dice.chance(_FEE_BUMPS):
             return intent
         if isinstance(intent, Payment):
-            return Payment(intent.source, intent.target, intent.token, intent.amount, intent.memo, self.world.sponsor)
+            return replace(intent, sponsor=self.world.sponsor)
         return Call(intent.source, intent.invocation, intent.run, intent.authorised, self.world.sponsor)
 
     # --- classic payments -----------------------------------------------------------------
@@ -153,6 +181,17 @@ class Activity:
     def _overdraft(self, dice: Dice) -> Payment:
         source, target = self._two(dice)
         return Payment(source, target, self.world.usdc, self.world.bank.balance(self.world.usdc.contract, source) * 9)
+
+    def _payroll(self, sequence: int) -> Payment:
+        dice = Dice(f"{self._seed}/{sequence}/payroll")  # the ledger's other choices stay what they are without it
+        employer, _ = self._two(dice)
+        token = dice.pick((self.world.native, self.world.usdc))
+        wages = [(user, dice.between(1, 900 * UNIT)) for user in self.world.users if user != employer]
+        if sequence // PAYROLL_EVERY % 2 == 0:
+            last, _ = wages.pop()
+            wages.append((last, self.world.bank.balance(token.contract, employer)))
+        (target, amount), *rest = wages
+        return Payment(employer, target, token, amount, also=tuple(rest))
 
     # --- the second contract --------------------------------------------------------------
 

@@ -18,7 +18,7 @@ UNIT = 10**7
 GENESIS_LEDGER = 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Account:
     """A classic account: its last sequence number and what the ledger notes about that.
 

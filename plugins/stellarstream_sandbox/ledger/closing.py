@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stellarstream_core.events import AFTER_ALL_TXS, BEFORE_ALL_TXS, format_event_id
 from stellarstream_sandbox.economy.activity import Call, Intent, Payment
-from stellarstream_sandbox.economy.calls import Outcome, Refused
+from stellarstream_sandbox.economy.calls import Invocation, Outcome, Refused
 from stellarstream_sandbox.economy.world import Account, World
 from stellarstream_sandbox.get_events import EventRecord
 from stellarstream_sandbox.ledger.entries import account_entry, change
@@ -25,7 +25,6 @@ from stellarstream_sandbox.ledger.outcomes import (
 )
 from stellarstream_sandbox.pack import ONE, ZERO, array, i64, u32, u64
 from stellarstream_sandbox.scval import EncodedEvent, encode, encode_event
-from stellarstream_sandbox.values import VOID
 
 _LEDGER_CLOSE_META_V2 = u32(2)
 _GENERALIZED_TX_SET_V1 = ONE
@@ -41,20 +40,28 @@ _STROOPS_A_BYTE = 10
 
 
 class TransactionRecord(NamedTuple):
-    """What the transaction methods show of one transaction; everything but the flags is XDR.
+    """What the transaction methods show of one transaction; flags and counts aside everything is XDR.
 
-    ``events`` has one list an operation and is empty where the transaction failed.
+    ``operations`` counts those of the envelope. ``events`` has one list an operation and is empty
+    where the transaction failed. ``fee_changes`` are the ``LedgerEntryChanges`` of charging the fee.
     """
 
     hash: bytes
     is_fee_bump: bool
     succeeded: bool
+    operations: int
     envelope: bytes
     result: bytes
     meta: bytes
     transaction_events: Sequence[bytes]
     events: Sequence[Sequence[bytes]]
     diagnostics: Sequence[bytes]
+    fee_changes: bytes
+
+    @property
+    def inner_hash(self) -> bytes | None:
+        """The hash of the transaction inside a fee bump: it stands behind fee and code in the result."""
+        return self.result[12:44] if self.is_fee_bump else None
 
 
 class ClosedLedger(NamedTuple):
@@ -128,7 +135,7 @@ class LedgerCloser:
 
     def _charge(self, sequence: int, intent: Intent) -> _Pending:
         payer = self.world.accounts[intent.sponsor or intent.source]
-        inclusion = BASE_FEE if intent.sponsor is None else 2 * BASE_FEE
+        inclusion = BASE_FEE * (intent.operations if intent.sponsor is None else intent.operations + 1)
         resources = 0
         if isinstance(intent, Call):
             resources = _non_refundable(intent) + _REFUNDABLE
@@ -150,40 +157,80 @@ class LedgerCloser:
         source.seq_ledger, source.seq_time, source.modified = sequence, close_time, sequence
         before_changes += change(entry, self._entry(source))
 
+        if isinstance(intent, Payment):
+            return self._pay(sequence, close_time, pending, intent, before_changes)
+        return self._call(sequence, close_time, pending, intent, before_changes)
+
+    def _call(
+        self, sequence: int, close_time: int, pending: _Pending, call: Call, before_changes: list[bytes]
+    ) -> Applied:
         balances = self._balances()
         outcome: Outcome | None = None
         refused: Refused | None = None
         try:
-            outcome = self._pay(intent) if isinstance(intent, Payment) else intent.run(close_time)
+            outcome = call.run(close_time)
         except Refused as error:
             refused = error
-
-        transaction = self._signer.sign(
-            intent, source.seq_num, close_time, pending.resource_fee, outcome.pulls if outcome else ()
+        applied = self._applied(
+            close_time, pending, before_changes, [refused is None], outcome.pulls if outcome else ()
         )
-        applied = Applied(
-            transaction,
-            succeeded=refused is None,
+        if outcome is not None:
+            applied.operation_changes = [self._changed(sequence, balances)]
+            applied.events = [[encode_event(event) for event in outcome.events]]
+            applied.value = encode(outcome.value)
+        if refused is not None:
+            applied.diagnostics = failure_diagnostics(call, refused.code, refused.attempted)
+        applied.soroban_fees = _soroban_fees(call, applied)
+        return applied
+
+    def _pay(
+        self, sequence: int, close_time: int, pending: _Pending, payment: Payment, before_changes: list[bytes]
+    ) -> Applied:
+        """Pay each target in turn; where one payment fails, the others are undone."""
+        bank, token, source = self.world.bank, payment.token.contract, payment.source
+        modified = {account: account.modified for account in self.world.accounts.values()}
+        outcomes: list[bool] = []
+        events: list[list[EncodedEvent]] = []
+        changes: list[list[bytes]] = []
+        for target, amount in payment.transfers:
+            balances = self._balances()
+            try:
+                event = bank.transfer(token, source, target, amount, payment.memo)
+            except Refused:
+                outcomes.append(False)
+            else:
+                outcomes.append(True)
+                events.append([encode_event(event)])
+                changes.append(self._changed(sequence, balances))
+        applied = self._applied(close_time, pending, before_changes, outcomes)
+        if applied.succeeded:
+            applied.events, applied.operation_changes = events, changes
+        else:
+            for (target, amount), paid in zip(payment.transfers, outcomes, strict=True):
+                if paid:
+                    bank.transfer(token, target, source, amount)
+            for account, ledger in modified.items():
+                account.modified = ledger
+        return applied
+
+    def _applied(
+        self,
+        close_time: int,
+        pending: _Pending,
+        before_changes: list[bytes],
+        outcomes: list[bool],
+        pulls: Sequence[Invocation] = (),
+    ) -> Applied:
+        """Return the transaction signed, with its fees and nothing else of what it did."""
+        seq_num = self.world.accounts[pending.intent.source].seq_num
+        return Applied(
+            self._signer.sign(pending.intent, seq_num, close_time, pending.resource_fee, pulls),
+            outcomes,
             fee=pending.inclusion_fee + pending.resource_fee,
             fee_event=pending.fee_event,
             fee_changes=pending.fee_changes,
             before_changes=before_changes,
-            operation_changes=self._changed(sequence, balances),
         )
-        if outcome is not None:
-            applied.events = [encode_event(event) for event in outcome.events]
-        if isinstance(intent, Call):
-            if outcome is not None:
-                applied.value = encode(outcome.value)
-            if refused is not None:
-                applied.diagnostics = failure_diagnostics(intent, refused.code, refused.attempted)
-            applied.soroban_fees = _soroban_fees(intent, applied)
-        return applied
-
-    def _pay(self, payment: Payment) -> Outcome:
-        token, amount = payment.token.contract, payment.amount
-        event = self.world.bank.transfer(token, payment.source, payment.target, amount, payment.memo)
-        return Outcome(VOID, (event,))
 
     def _balances(self) -> list[int]:
         bank, native = self.world.bank, self._native
@@ -229,7 +276,7 @@ def _soroban_fees(call: Call, applied: Applied) -> SorobanFees:
     """Return what a call's resources cost; refundable ones cost a failed call nothing."""
     if not applied.succeeded:
         return SorobanFees(_non_refundable(call), 0, 0)
-    published = sum(len(event.xdr) for event in applied.events)
+    published = sum(len(event.xdr) for event in applied.events[0])
     refundable = min(_RENT + _STROOPS_A_BYTE * published, _REFUNDABLE)
     return SorobanFees(_non_refundable(call), refundable, _RENT)
 
@@ -240,12 +287,14 @@ def _record(applied: Applied, result: bytes, transaction_meta: bytes) -> Transac
         transaction.hash,
         transaction.inner_hash is not None,
         applied.succeeded,
+        transaction.intent.operations,
         transaction.envelope,
         result,
         transaction_meta,
         applied.transaction_events(),
-        [[event.xdr for event in applied.events]] if applied.succeeded else [],
+        [[event.xdr for event in events] for events in applied.events],
         applied.diagnostics,
+        array(applied.fee_changes),
     )
 
 
@@ -275,9 +324,9 @@ def _event_records(sequence: int, close_time: int, applied: Sequence[Applied]) -
     """
     hashes = [one.transaction.hash.hex() for one in applied]
 
-    def record(tx: int, counter: int, tx_hash: str, event: EncodedEvent) -> EventRecord:
+    def record(tx: int, op: int, counter: int, tx_hash: str, event: EncodedEvent) -> EventRecord:
         return EventRecord(
-            format_event_id(sequence, tx, 0, counter),
+            format_event_id(sequence, tx, op, counter),
             event.event.type.value,
             event.event.contract,
             tx_hash,
@@ -287,15 +336,16 @@ def _event_records(sequence: int, close_time: int, applied: Sequence[Applied]) -
         )
 
     records = [
-        record(BEFORE_ALL_TXS, counter, tx_hash, one.fee_event)
+        record(BEFORE_ALL_TXS, 0, counter, tx_hash, one.fee_event)
         for counter, (tx_hash, one) in enumerate(zip(hashes, applied, strict=True))
     ]
     for order, (tx_hash, one) in enumerate(zip(hashes, applied, strict=True), 1):
-        records += [record(order, counter, tx_hash, event) for counter, event in enumerate(one.events)]
+        for op, events in enumerate(one.events):
+            records += [record(order, op, counter, tx_hash, event) for counter, event in enumerate(events)]
     refunds = [
         (tx_hash, one.refund_event)
         for tx_hash, one in zip(hashes, applied, strict=True)
         if one.refund_event is not None
     ]
-    records += [record(AFTER_ALL_TXS, counter, tx_hash, event) for counter, (tx_hash, event) in enumerate(refunds)]
+    records += [record(AFTER_ALL_TXS, 0, counter, tx_hash, event) for counter, (tx_hash, event) in enumerate(refunds)]
     return records

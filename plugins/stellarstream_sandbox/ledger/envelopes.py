@@ -78,13 +78,15 @@ class Signer:
         inner_hash = self._hash(_TX, body)
         inner = body + _signatures(keys, inner_hash)
         if intent.sponsor is None:
-            return Transaction(intent, intent.source, _TX + inner, inner_hash, None, BASE_FEE, resource_fee)
+            fee = BASE_FEE * intent.operations
+            return Transaction(intent, intent.source, _TX + inner, inner_hash, None, fee, resource_fee)
         sponsor = self._directory.keys_of(intent.sponsor)
-        bump = b"".join((_muxed(sponsor), i64(4 * BASE_FEE + resource_fee), _TX, inner, ZERO))
+        bump = b"".join((_muxed(sponsor), i64(4 * BASE_FEE * intent.operations + resource_fee), _TX, inner, ZERO))
         outer_hash = self._hash(_TX_FEE_BUMP, bump)
         envelope = _TX_FEE_BUMP + bump + _signatures(sponsor, outer_hash)
         # A fee bump counts as one operation more.
-        return Transaction(intent, intent.sponsor, envelope, outer_hash, inner_hash, 2 * BASE_FEE, resource_fee)
+        fee = BASE_FEE * (intent.operations + 1)
+        return Transaction(intent, intent.sponsor, envelope, outer_hash, inner_hash, fee, resource_fee)
 
     def _hash(self, envelope_type: bytes, body: bytes) -> bytes:
         return sha256(self._directory.network + envelope_type + body).digest()
@@ -100,30 +102,30 @@ def _body(
 ) -> bytes:
     if isinstance(intent, Payment):
         memo = ZERO if intent.memo is None else _MEMO_TEXT + opaque(intent.memo)
-        operation = _payment(intent)
+        operations = [ZERO + _payment(intent, target, amount) for target, amount in intent.transfers]
         extension = ZERO
     else:
         memo = ZERO
-        operation = _invocation(intent, pulls)
+        operations = [ZERO + _invocation(intent, pulls)]
         extension = ONE + _soroban_data(intent, resource_fee)
     return b"".join(
         (
             _muxed(keys),
-            u32(BASE_FEE + resource_fee),
+            u32(BASE_FEE * intent.operations + resource_fee),
             i64(sequence_number),
             _PRECOND_TIME + u64(0) + u64(close_time + _VALID_FOR),
             memo,
-            ONE + ZERO + operation,
+            array(operations),
             extension,
         )
     )
 
 
-def _payment(payment: Payment) -> bytes:
+def _payment(payment: Payment, target: str, amount: int) -> bytes:
     asset = payment.token.asset
     if asset is None:
         raise ValueError(f"{payment.token.name} is no classic asset")
-    return _OP_PAYMENT + ZERO + decode(payment.target)[1] + asset.xdr + i64(payment.amount)
+    return _OP_PAYMENT + ZERO + decode(target)[1] + asset.xdr + i64(amount)
 
 
 def _invocation(call: Call, pulls: Sequence[Invocation]) -> bytes:

@@ -41,24 +41,30 @@ class SorobanFees:
 class Applied:
     """A transaction after its turn.
 
-    ``events`` are its operation's (none where it failed), ``value`` the XDR of what a call returned,
-    ``diagnostics`` the XDR of what only a node's own log has. ``fee`` is what its payer paid in the
-    end, in stroops. The three lists of changes are ``LedgerEntryChange`` XDR.
+    ``outcomes`` tells of each operation whether it worked: one that did not undoes the others.
+    ``events`` are those of each operation (none where the transaction failed), ``value`` the XDR of
+    what a call returned, ``diagnostics`` the XDR of what only a node's own log has. ``fee`` is what
+    its payer paid in the end, in stroops. Changes are ``LedgerEntryChange`` XDR.
     """
 
     transaction: Transaction
-    succeeded: bool
+    outcomes: Sequence[bool]
     fee: int
     fee_event: EncodedEvent
-    events: Sequence[EncodedEvent] = ()
+    events: Sequence[Sequence[EncodedEvent]] = ()
     value: bytes | None = None
     refund_event: EncodedEvent | None = None
     soroban_fees: SorobanFees | None = None
     diagnostics: Sequence[bytes] = ()
     fee_changes: Sequence[bytes] = ()
     before_changes: Sequence[bytes] = ()
-    operation_changes: Sequence[bytes] = ()
+    operation_changes: Sequence[Sequence[bytes]] = ()
     refund_changes: Sequence[bytes] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every operation did."""
+        return all(self.outcomes)
 
     def transaction_events(self) -> list[bytes]:
         """Return the ``TransactionEvent`` XDR: the fee, and what of it came back after all transactions."""
@@ -80,7 +86,7 @@ def success_hash(value: bytes, events: Sequence[EncodedEvent]) -> bytes:
 def result_pair(applied: Applied) -> tuple[bytes, bytes]:
     """Return a transaction's ``TransactionResultPair`` and, out of it, its ``TransactionResult``."""
     transaction = applied.transaction
-    operations = ONE + _OP_INNER + _operation_result(applied)
+    operations = array([_OP_INNER + _operation_result(applied, succeeded) for succeeded in applied.outcomes])
     code = _TX_SUCCESS if applied.succeeded else _TX_FAILED
     if transaction.inner_hash is None:
         result = i64(applied.fee) + code + operations + ZERO
@@ -92,12 +98,12 @@ def result_pair(applied: Applied) -> tuple[bytes, bytes]:
     return transaction.hash + result, result
 
 
-def _operation_result(applied: Applied) -> bytes:
+def _operation_result(applied: Applied, succeeded: bool) -> bytes:
     if not applied.transaction.is_soroban:
-        return _OP_PAYMENT + (ZERO if applied.succeeded else _PAYMENT_UNDERFUNDED)
+        return _OP_PAYMENT + (ZERO if succeeded else _PAYMENT_UNDERFUNDED)
     if applied.value is None:
         return _OP_INVOKE_HOST_FUNCTION + _INVOKE_TRAPPED
-    return _OP_INVOKE_HOST_FUNCTION + ZERO + success_hash(applied.value, applied.events)
+    return _OP_INVOKE_HOST_FUNCTION + ZERO + success_hash(applied.value, applied.events[0])
 
 
 def meta(applied: Applied) -> bytes:
@@ -105,16 +111,16 @@ def meta(applied: Applied) -> bytes:
 
     A failed transaction has no operation meta, and so no contract events; its fee event it has.
     """
-    operations = ZERO
-    if applied.succeeded:
-        events = array([event.xdr for event in applied.events])
-        operations = ONE + ZERO + array(applied.operation_changes) + events
+    operations = [
+        ZERO + array(changes) + array([event.xdr for event in events])
+        for changes, events in zip(applied.operation_changes, applied.events, strict=True)
+    ]
     return b"".join(
         (
             _META_V4,
             ZERO,
             array(applied.before_changes),
-            operations,
+            array(operations),
             ZERO,
             option(_soroban_meta(applied)),
             array(applied.transaction_events()),
