@@ -1,4 +1,4 @@
-"""The built-in Soroban RPC plugin: the ``soroban-rpc`` source."""
+"""The built-in Soroban RPC plugin: the sources ``soroban-rpc`` (events) and ``soroban-rpc-ledgers`` (whole ledgers)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def register_settings() -> PluginSettings:
 
 @hookimpl
 def register_sources() -> Sequence[SourceSpec]:
-    """Return the ``soroban-rpc`` source."""
+    """Return the sources ``soroban-rpc`` and ``soroban-rpc-ledgers``."""
     from stellarstream_core.sources import Capabilities, SourceSpec  # noqa: PLC0415 - listing plugins stays light
 
     return [
@@ -33,7 +33,15 @@ def register_sources() -> Sequence[SourceSpec]:
             capabilities=Capabilities(provable=False, max_contracts=200, live=True, cost=100),
             configured=lambda settings: bool(settings.rpc_urls),
             open=_open,
-        )
+        ),
+        SourceSpec(
+            name="soroban-rpc-ledgers",
+            summary="getLedgers of Soroban RPC nodes: whole ledgers, whose completeness is proven",
+            # a ledger of pubnet is 1.4 MB in base64, where a lake has it in 190 KB
+            capabilities=Capabilities(provable=True, max_contracts=None, live=True, cost=300),
+            configured=lambda settings: bool(settings.rpc_urls),
+            open=_open_ledgers,
+        ),
     ]
 
 
@@ -41,3 +49,9 @@ async def _open(settings: Settings) -> Source:
     from stellarstream_soroban_rpc.source import SorobanRpcSource  # noqa: PLC0415 - it loads an HTTP client
 
     return SorobanRpcSource(settings)
+
+
+async def _open_ledgers(settings: Settings) -> Source:
+    from stellarstream_soroban_rpc.ledgers_source import SorobanRpcLedgersSource  # noqa: PLC0415 - it loads an HTTP client
+
+    return SorobanRpcLedgersSource(settings)

@@ -8,6 +8,8 @@ from binascii import a2b_base64
 from hashlib import sha256
 from typing import Any
 
+from stellarstream_core.endpoints.http import whole_number
+from stellarstream_core.ranges import LAST_LEDGER
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reason
 from stellarstream_soroban_rpc.client import RpcClient
@@ -83,7 +85,7 @@ class Endpoint:
             if not isinstance(passphrase, str) or not passphrase:
                 raise WrongAnswerError(f"{self.shown} does not tell its network's passphrase.")
             self.passphrase = passphrase
-            self.protocol = _number(network.get("protocolVersion"))
+            self.protocol = whole_number(network.get("protocolVersion"))
             if passphrase != self._wanted_passphrase:
                 self.foreign = True
                 self.refuse(Reason.UNSUPPORTED, f"{self.shown} is of another network: {passphrase!r:.100}.")
@@ -91,6 +93,7 @@ class Endpoint:
                 await self._check_version()
             if self.unusable is None:
                 await self.read_range()
+                await self._probe()
             self.checked = True
 
     def check_again(self) -> None:
@@ -101,13 +104,19 @@ class Endpoint:
         """Never use the endpoint again."""
         self.unusable = (reason, detail)
 
-    async def _check_version(self) -> None:
+    async def _probe(self) -> None:
+        """Make sure that the node has what is needed of it; here anything will do."""
+
+    async def _read_version(self) -> None:
         try:
             self.version = str((await self._object("getVersionInfo")).get("version") or "")
         except RpcError as error:
             if error.rpc_code != METHOD_NOT_FOUND:
                 raise
             self.version = None
+
+    async def _check_version(self) -> None:
+        await self._read_version()
         verdict = judge_version(self.shown, self.version)
         self.warning = verdict.warning
         if verdict.refusal:
@@ -124,10 +133,13 @@ class Endpoint:
         except RpcError as error:
             return await self._range_from_refusal(error)
         oldest, latest = health.get("oldestLedger"), health.get("latestLedger")
-        if type(oldest) is not int or type(latest) is not int or not 0 < oldest <= latest:
+        if type(oldest) is not int or type(latest) is not int or not 0 < oldest <= latest <= LAST_LEDGER:
             raise WrongAnswerError(f"{self.shown} says that it has ledgers {oldest!r:.20} to {latest!r:.20}.")
         self.note(
-            oldest, latest, _number(health.get("latestLedgerCloseTime")), _number(health.get("oldestLedgerCloseTime"))
+            oldest,
+            latest,
+            whole_number(health.get("latestLedgerCloseTime")),
+            whole_number(health.get("oldestLedgerCloseTime")),
         )
         return oldest
 
@@ -136,7 +148,7 @@ class Endpoint:
             await self.client.call("getEvents", {"startLedger": _NO_SUCH_LEDGER, "filters": []})
         except RpcError as error:
             found = ledger_range_in(error.text)
-            if found is None or not 0 < found[0] <= found[1]:
+            if found is None or not 0 < found[0] <= found[1] <= LAST_LEDGER:
                 raise health_error from None
             self.note(*found)
             return found[0]
@@ -245,12 +257,3 @@ def _fits(found: str, header: object) -> bool:
     if raw[-4:] != bytes(4):
         return True
     return raw[:32].hex() == found and sha256(raw[32:-4]).hexdigest() == found
-
-
-def _number(value: object) -> int | None:
-    """Read what some nodes send as a number and others as text."""
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return None

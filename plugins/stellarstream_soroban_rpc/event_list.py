@@ -144,7 +144,9 @@ def _events(raw: Sequence[Mapping[str, Any]], group: Scope, first: int, after: s
         value = a2b_base64(item["value"], strict_mode=True)
         if not value or len(value) & 3:
             raise BadPageError(f"the value of its event {event_id} is not XDR")
-        topics = item.get("topic")
+        topics = item.get("topic", ())  # the node leaves the key out where there are none
+        if topics.__class__ is not list and topics != ():
+            raise BadPageError(f"the topics of its event {event_id} are not a list")
         append(
             make(
                 ContractEvent,
@@ -156,7 +158,7 @@ def _events(raw: Sequence[Mapping[str, Any]], group: Scope, first: int, after: s
                     base + counter,
                     contracts[item["contractId"]],
                     types[item["type"]],
-                    tuple(map(topic_bytes, topics)) if topics else (),
+                    tuple(map(topic_bytes, topics)),
                     value,
                 ),
             )

@@ -1,72 +1,56 @@
-"""What can go wrong with one attempt, and what that means for the next.
-
-Every class is a ``SourceError``; none leaves the plugin before the retries are spent. A failure is
-never read as "no events".
-"""
+"""What can go wrong with one attempt at a Soroban RPC node, and what that means for the next."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
-from stellarstream_core.errors import SourceError, SourceMisbehavedError, SourceUnavailableError
+from stellarstream_core.endpoints.failures import (
+    AttemptError,
+    LaggingError,
+    NobodyListensError,
+    OverlongError,
+    TimedOutError,
+    UnreachableError,
+    WrongAnswerError,
+)
+from stellarstream_core.ranges import LAST_LEDGER
 from stellarstream_core.sources import Reason
+
+__all__ = [
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "METHOD_NOT_FOUND",
+    "PROCESSING_LIMIT",
+    "AttemptError",
+    "CursorRefusedError",
+    "EndlessLedgerError",
+    "LaggingError",
+    "LimitTooHighError",
+    "NobodyListensError",
+    "OverlongError",
+    "RetentionError",
+    "RpcError",
+    "TimedOutError",
+    "TooMuchError",
+    "UnreachableError",
+    "UnsupportedError",
+    "WrongAnswerError",
+    "ledger_range_in",
+    "refined",
+]
 
 PROCESSING_LIMIT = -32001
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 
-_RANGE = re.compile(r"within the ledger range: (\d{1,10}) - (\d{1,10})")
+_RANGES = (
+    re.compile(r"within the ledger range: (\d{1,10}) - (\d{1,10})"),
+    re.compile(r"between the oldest ledger: (\d{1,10}) and the latest ledger: (\d{1,10})"),
+)
+"""How a refusal names the node's range: that of getEvents, and that of getLedgers."""
 _LIMIT = re.compile(r"limit must not exceed (\d{1,6})")
-
-
-class AttemptError(SourceError):
-    """One attempt at one endpoint failed.
-
-    ``reason`` is what a gap is called if nothing better comes; ``retry_after`` the pause in
-    seconds that the endpoint asked for. ``endpoint_fault`` tells whether the endpoint as a whole
-    needs a pause, or only this request should be tried elsewhere.
-    """
-
-    reason: ClassVar[Reason] = Reason.UNAVAILABLE
-    endpoint_fault: ClassVar[bool] = True
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class UnreachableError(AttemptError, SourceUnavailableError):
-    """No usable HTTP answer: refused, reset, cut short, or a status that is not 200."""
-
-    help = "Check the addresses in 'rpc_url', then run the same command again: what was fetched is kept."
-
-
-class NobodyListensError(UnreachableError):
-    """No connection could be made: the address may be wrong."""
-
-
-class TimedOutError(UnreachableError):
-    """No answer in time; a smaller question may be answered."""
-
-
-class WrongAnswerError(AttemptError, SourceMisbehavedError):
-    """The answer is not JSON-RPC, or contradicts itself, the question, or what was said before."""
-
-    reason = Reason.MISBEHAVED
-    endpoint_fault = False
-
-
-class OverlongError(WrongAnswerError):
-    """The answer is larger than ``max_response_bytes``; a smaller page may fit."""
-
-
-class LaggingError(AttemptError):
-    """The endpoint does not have a ledger yet that another answer promised."""
-
-    reason = Reason.BEYOND_TIP
-    endpoint_fault = False
 
 
 class RpcError(AttemptError):
@@ -108,6 +92,10 @@ class RetentionError(RpcError):
         self.latest = latest
 
 
+class EndlessLedgerError(WrongAnswerError):
+    """One ledger has more events, or more pages, than any ledger can have."""
+
+
 class CursorRefusedError(RpcError):
     """The node does not take its own cursor any more: go on by ledger."""
 
@@ -124,9 +112,9 @@ class UnsupportedError(RpcError):
 def refined(error: RpcError, asked: int) -> AttemptError:
     """Say what an error answer means for a page that begins at ledger ``asked``.
 
-    -32600 stands both for a ledger outside the node's range and for a failed database read, so
-    the message decides (methods/get_events.go of stellar-rpc). ``queryEvents`` says it in
-    ``error.data.reason`` instead.
+    It may be one of getEvents, queryEvents or getLedgers. -32600 stands both for a ledger outside
+    the node's range and for a failed database read, so the message decides (methods/get_events.go of
+    stellar-rpc). ``queryEvents`` says it in ``error.data.reason`` instead.
     """
     shown, code, text = error.shown, error.rpc_code, error.text
     if code == PROCESSING_LIMIT or "processing limit threshold" in text:
@@ -142,20 +130,24 @@ def refined(error: RpcError, asked: int) -> AttemptError:
             return _out_of_range(error, asked, oldest, latest)
         if data.get("reason") == "cursor_malformed":
             return CursorRefusedError(shown, code, text)
-        if limit := _LIMIT.search(text):
-            return LimitTooHighError(shown, code, text, int(limit[1]))
+    if limit := _LIMIT.search(text):
+        return LimitTooHighError(shown, code, text, int(limit[1]))
     if code in {INVALID_PARAMS, METHOD_NOT_FOUND}:
         return UnsupportedError(shown, code, text)
     return error
 
 
 def ledger_range_in(text: str) -> tuple[int, int] | None:
-    """Return (oldest, latest) where an error message of getEvents names them."""
-    found = _RANGE.search(text)
-    return (int(found[1]), int(found[2])) if found else None
+    """Return (oldest, latest) where an error message of getEvents or getLedgers names them."""
+    for pattern in _RANGES:
+        if found := pattern.search(text):
+            return int(found[1]), int(found[2])
+    return None
 
 
 def _out_of_range(error: RpcError, asked: int, oldest: int, latest: int) -> AttemptError:
+    if not 0 < oldest <= latest <= LAST_LEDGER:
+        return WrongAnswerError(f"{error.shown} says that it has ledgers {oldest} to {latest}, which is no range.")
     if asked < oldest:
         return RetentionError(error.shown, error.rpc_code, error.text, oldest, latest)
     if asked > latest:

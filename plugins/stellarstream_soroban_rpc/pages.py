@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from stellarstream_core.endpoints.http import whole_number
 from stellarstream_core.errors import InvalidEventError
 from stellarstream_core.events import MAX_COUNTER, MAX_OP, MAX_TX_ORDER, ContractEvent, parse_event_id
 from stellarstream_core.ranges import LAST_LEDGER
@@ -150,8 +151,8 @@ def read_get_events(result: object, ask: Ask, size: int) -> Page:
         False,
         oldest,
         latest,
-        _seconds(result.get("latestLedgerCloseTime")),
-        _seconds(result.get("oldestLedgerCloseTime")),
+        whole_number(result.get("latestLedgerCloseTime")),
+        whole_number(result.get("oldestLedgerCloseTime")),
         size,
     )
 
@@ -205,11 +206,3 @@ def _reach_of(result: Mapping[str, Any]) -> tuple[int, int]:
     if type(oldest) is not int or type(latest) is not int or not 0 < oldest <= latest <= LAST_LEDGER:
         raise BadPageError("its oldest and latest ledger are no range")
     return oldest, latest
-
-
-def _seconds(value: object) -> int | None:
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return None

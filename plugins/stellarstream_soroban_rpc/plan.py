@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import LedgerRange, RangeSet
@@ -28,6 +30,9 @@ class Lane:
     limit: int
 
 
+_ledger_of = attrgetter("ledger")
+
+
 class Part:
     """What was read of a window from one endpoint and is not handed over yet.
 
@@ -43,12 +48,15 @@ class Part:
         self.oldest = 0
         self.events: list[ContractEvent] = []
         self.size = 0
+        self.pages_inside = 0
+        """Pages in a row that completed no ledger."""
 
     def add(self, page: Page) -> bool:
         """Take in the page that goes on where the last one ended; False where it does not go on there."""
         if self.events and page.events and page.events[0].id <= self.events[-1].id:
             return False
         self.events.extend(page.events)
+        self.pages_inside = self.pages_inside + 1 if page.covered == self.covered else 0
         self.covered = page.covered
         self.oldest = max(self.oldest, page.oldest)
         self.size += page.size
@@ -57,10 +65,11 @@ class Part:
     @property
     def complete(self) -> int:
         """How many of the events are of complete ledgers."""
-        at = len(self.events)
-        while at and self.events[at - 1].ledger > self.covered:
-            at -= 1
-        return at
+        return self.index(self.covered + 1)
+
+    def index(self, ledger: int) -> int:
+        """Return where among the events those of ``ledger`` and after begin."""
+        return bisect_left(self.events, ledger, key=_ledger_of)
 
     def forget_incomplete(self) -> None:
         """Drop the events of the ledger that is not complete."""

@@ -18,6 +18,10 @@ class SorobanRpcSettings(PluginSection):
     """How the endpoints named in ``rpc_url`` are read. The defaults suit public endpoints."""
 
     page_limit: int = Field(4_000, ge=1, le=10_000, description="events asked for in one page")
+    page_ledgers: int = Field(
+        5, ge=1, le=200, description="whole ledgers asked for in one page, to begin with; more where they are small"
+    )
+    ledger_pages_in_flight: int = Field(4, ge=1, le=64, description="pages of whole ledgers read at the same time")
     window: int = Field(2_000, ge=1, le=100_000, description="ledgers in a window, to begin with")
     max_window: int = Field(10_000, ge=1, le=100_000, description="ledgers in a window, at most")
     window_events: int = Field(8_000, ge=1, le=100_000, description="events after which a window is cut")
@@ -32,6 +36,9 @@ class SorobanRpcSettings(PluginSection):
     )
     backoff_seconds: float = Field(0.5, gt=0, le=60, description="upper bound of the first pause; it doubles each time")
     max_backoff_seconds: float = Field(20.0, gt=0, le=600, description="upper bound of any pause")
+    max_ledger_events: int = Field(
+        1_000_000, ge=10_000, le=2**31, description="events of one ledger after which the node is not believed"
+    )
     margin: int = Field(
         MIN_MARGIN,
         ge=MIN_MARGIN,

@@ -21,6 +21,7 @@ from stellarstream_soroban_rpc.failures import (
     INVALID_REQUEST,
     AttemptError,
     CursorRefusedError,
+    EndlessLedgerError,
     LaggingError,
     LimitTooHighError,
     OverlongError,
@@ -52,8 +53,8 @@ CUTS_PER_WINDOW = 4
 MOST_BYTES = 8 * 1024 * 1024
 """A window is also cut after so many bytes of answers, for events may be large."""
 
-CONFIRMED_FOR = 5.0
-"""Seconds for which the endpoints' word on their oldest ledgers is not asked for again."""
+PAGES_TO_SPARE = 1_000
+"""Pages beyond those that a ledger's most events fill; a cursor that crawls on is cut off then."""
 
 _NOT_BISECTED = (UnreachableError, LaggingError, RetentionError)
 
@@ -108,7 +109,6 @@ class Reader:
     async def _finish(self, plan: Plan, work: Work) -> None:
         """Hand over all of a window: read, left to others in smaller pieces, or given up."""
         while work.first <= work.last:
-            began = self._timing.now()
             try:
                 endpoint = await self._pool.pick(work.covered + 1, work.avoid, work.patience.ends_at)
             except NotHeldError as none:
@@ -126,6 +126,7 @@ class Reader:
                 last = work.patience.last
                 await self._abandon(plan, work, last or UnreachableError("Every endpoint asks for too long a pause."))
                 return
+            began = self._timing.now()
             try:
                 await self._read(plan, work, endpoint)
             except AttemptError as error:
@@ -152,6 +153,7 @@ class Reader:
             if ask.cursor is not None and not page.events and not page.bounded:
                 ask, page = await self._confirmed(endpoint, part, ask)
             self._take_in(work, part, ask, page, endpoint)
+            self._bound(part, limit, endpoint)
             events += len(page.events)
             crowded = len(part.events) >= self._settings.window_events or part.size >= MOST_BYTES
             if page.oldest > part.first or (crowded and part.covered >= part.first):
@@ -199,6 +201,14 @@ class Reader:
             work.patience.progressed()
             self._pool.strikes = 0
 
+    def _bound(self, part: Part, limit: int, endpoint: Endpoint) -> None:
+        """Raise :class:`EndlessLedgerError` where one ledger goes on for longer than a ledger can."""
+        most = self._settings.max_ledger_events
+        if len(part.events) - part.complete > most:
+            raise EndlessLedgerError(f"{endpoint.shown} has more than {most} events in ledger {part.covered + 1}.")
+        if part.pages_inside > PAGES_TO_SPARE + most // limit:
+            raise EndlessLedgerError(f"{endpoint.shown} comes to no end of ledger {part.covered + 1}.")
+
     def _next_ask(self, work: Work, part: Part, ask: Ask, page: Page) -> Ask:
         """Go on at the next ledger where that is possible, else inside the ledger by cursor.
 
@@ -223,7 +233,7 @@ class Reader:
         """
         oldest = part.oldest
         if part.first < oldest + self._settings.margin:
-            oldest = max(oldest, await endpoint.read_range(), await self._read_again(work, part, endpoint))
+            oldest = await self._read_again(work, part, endpoint, max(oldest, await endpoint.read_range()))
         first, covered = max(part.first, oldest), part.covered
         lost = oldest > part.first
         events = part.cut(first)
@@ -239,19 +249,41 @@ class Reader:
             endpoint.shown, INVALID_REQUEST, f"its oldest ledger has become {oldest}", oldest, endpoint.latest
         )
 
-    async def _read_again(self, work: Work, part: Part, endpoint: Endpoint) -> int:
-        """Read the oldest of the part's ledgers once more and return the oldest ledger that answer tells.
+    async def _read_again(self, work: Work, part: Part, endpoint: Endpoint, oldest: int) -> int:
+        """Read the part's ledgers near the oldest once more; return the oldest from which on all is as it was read.
 
-        Behind a load balancer another node may tell the range; this answer tells its own, and has to
-        hold the same events. A node trims the lowest ledgers first, so one page is enough.
+        Behind a load balancer another node may have told the range, ``oldest``, and every page of the
+        part may be of another node. These answers tell their own, and have to hold the same events.
         """
-        again = await endpoint.page(Ask(work.lane.group, part.first, part.covered, work.limit))
-        known = sum(event.ledger <= again.covered for event in part.events)
-        if again.oldest <= part.first and (
-            known > len(again.events) or again.events != part.events[: len(again.events)]
-        ):
-            raise WrongAnswerError(f"{endpoint.shown} has other events in ledger {part.first} and after than it had.")
-        return again.oldest
+        last = min(part.covered, part.oldest + self._settings.margin)
+        first = max(part.first, oldest)
+        while first <= last and (told := await self._compared(work, part, endpoint, first, last)) > first:
+            oldest = first = told
+        return oldest
+
+    async def _compared(self, work: Work, part: Part, endpoint: Endpoint, first: int, last: int) -> int:
+        """Compare the part's events of these ledgers with what the endpoint has now; return the oldest it tells.
+
+        Where that is above ``first`` not all was compared. Raises :class:`WrongAnswerError` for other events.
+        """
+        ask = Ask(work.lane.group, first, last, min(work.limit, endpoint.most_events))
+        found, oldest = part.index(first), 0
+        while True:
+            page = await endpoint.page(ask)
+            oldest = max(oldest, page.oldest)
+            if oldest > first:
+                return oldest
+            if page.events != part.events[found : found + len(page.events)]:
+                break
+            found += len(page.events)
+            if page.covered >= last:
+                if found == part.index(last + 1):
+                    return oldest
+                break
+            if page.covered < ask.first and not page.events:
+                break
+            ask = replace(ask, first=page.covered + 1, cursor=page.cursor)
+        raise WrongAnswerError(f"{endpoint.shown} has other events in ledgers {first} to {last} than it had.")
 
     async def _keep_what_is_safe(self, work: Work) -> None:
         """Hand over what needs no further word of its endpoint, and forget the rest."""
@@ -286,6 +318,9 @@ class Reader:
             return
         if isinstance(error, RetentionError):
             await self._keep_what_is_safe(work)
+        if isinstance(error, EndlessLedgerError) and work.avoid.issuperset({*self._pool.usable} - {endpoint}):
+            await self._leave_out(plan, work, error)
+            return
         if self._ask_for_less(plan, work, endpoint, error):
             return
         if isinstance(error, CursorRefusedError) and work.reading is not None:
@@ -329,6 +364,13 @@ class Reader:
             return True
         return False
 
+    async def _leave_out(self, plan: Plan, work: Work, error: AttemptError) -> None:
+        """Give up the ledger after what is complete, and read on after it."""
+        ledger = work.covered + 1
+        await self._keep_what_is_safe(work)
+        plan.shrink(work, ledger - 1, resume=ledger + 1)
+        await self._unserved(work.lane.group, LedgerRange(ledger, ledger), error.reason, error.message)
+
     def _leave(self, plan: Plan, work: Work, count: int) -> None:
         """Leave a window ``count`` ledgers beyond what is complete.
 
@@ -345,10 +387,13 @@ class Reader:
         reading.ask = replace(reading.ask, first=reading.part.covered + 1, cursor=None)
 
     async def _past_retention(self, plan: Plan, work: Work, none: NotHeldError) -> None:
-        """Name the ledgers that no endpoint has any more, after asking all of them once again."""
+        """Name the ledgers that no endpoint has any more, after asking all of them once again.
+
+        One answer is not enough: another node may be behind the address, which has more.
+        """
         await self._keep_what_is_safe(work)
         try:
-            await self._pool.read_ranges(max_age=CONFIRMED_FOR)
+            await self._pool.read_ranges()
         except NoneUsableError as unusable:
             await self._give_up(plan, work, unusable.reason, unusable.detail, everything=True)
             return
@@ -368,7 +413,11 @@ class Reader:
     async def _abandon(self, plan: Plan, work: Work, error: AttemptError) -> None:
         """Give a window up; and all that is left, where nothing is served any more."""
         await self._keep_what_is_safe(work)
-        self._pool.strikes += 1
+        if isinstance(error, RetentionError):
+            if work.first < error.oldest:
+                plan.shrink(work, min(work.last, error.oldest - 1))  # the rest it has, as it says
+        else:
+            self._pool.strikes += 1
         logger.warning("Ledgers {}..{} of {} are given up: {}", work.first, work.last, work.lane.group, error)
         await self._give_up(plan, work, error.reason, error.message, everything=self._pool.strikes >= HOPELESS)
 

@@ -37,7 +37,7 @@ class MadeHistory:
         self.truth: list[ContractEvent] = sorted(events)
         """Every event there is, in id order, retained or not."""
         self._ledgers = [event.ledger for event in self.truth]
-        self._rendered = [_rendered(event) for event in self.truth]
+        self._rendered = [rendered_event(event) for event in self.truth]
 
     def close_time(self, ledger: int) -> int:
         """Return a ledger's close time in Unix seconds."""
@@ -132,7 +132,8 @@ def varied_history(
     return events
 
 
-def _rendered(event: ContractEvent) -> RpcEvent:
+def rendered_event(event: ContractEvent) -> RpcEvent:
+    """Return an event as a node holds it."""
     return RpcEvent(
         event.id,
         event.type,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from binascii import a2b_base64, b2a_base64
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
@@ -24,6 +25,7 @@ GetEvents = Callable[..., dict[str, Any]]
 
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 PROCESSING_LIMIT = -32001
 PANIC = -32003
@@ -80,6 +82,17 @@ class Fault(StrEnum):
     FOREIGN = "an event of a contract not asked for"
     MISPLACED = "an event whose ledger is not its id's"
     ALTERED = "a value that is not base64"
+    LEDGER_LEFT_OUT = "a ledger missing between others"
+    LEDGERS_TURNED = "ledgers in descending order"
+    LEDGER_TWICE = "the same ledger twice"
+    LEDGER_FOREIGN = "a ledger that was not asked for"
+    META_ABSENT = "a ledger without its meta"
+    META_EMPTY = "a ledger with an empty meta"
+    META_CUT = "a meta that is cut short"
+    META_SWAPPED = "the meta of the neighbour"
+    META_FLIPPED = "a meta with one bit changed"
+    HASH_SWAPPED = "the hash of the neighbour"
+    HEADER_SWAPPED = "the header of the neighbour"
 
 
 TRANSIENT = (
@@ -109,6 +122,21 @@ TRANSIENT = (
     Fault.ALTERED,
 )
 """Faults after which the same request may succeed, and that cost no waiting."""
+
+LEDGER_FAULTS = (
+    Fault.LEDGER_LEFT_OUT,
+    Fault.LEDGERS_TURNED,
+    Fault.LEDGER_TWICE,
+    Fault.LEDGER_FOREIGN,
+    Fault.META_ABSENT,
+    Fault.META_EMPTY,
+    Fault.META_CUT,
+    Fault.META_SWAPPED,
+    Fault.META_FLIPPED,
+    Fault.HASH_SWAPPED,
+    Fault.HEADER_SWAPPED,
+)
+"""What an answer to ``getLedgers`` was seen, or is feared, to have wrong."""
 
 _HTTP = {Fault.BUSY: 503, Fault.THROTTLED: 429, Fault.THROTTLED_UNTIL: 429, Fault.TIMEOUT: 504}
 _ERRORS = {
@@ -195,7 +223,10 @@ class RpcNode:
     before every answer), ``max_limit``, ``scan_limit``, ``most_events_scanned`` (-32001 above it),
     ``poison`` (ledgers whose read panics), ``loses_filters`` (the multi-filter bug before 27.1.1),
     ``trim_by`` (ledgers a ``TRIMMED`` fault trims), ``query_events`` (an answer for queryEvents),
-    ``headers`` (headerXdr by ledger). ``calls`` are the requests that came in.
+    ``headers`` (headerXdr by ledger), ``behind`` (returns the history that answers the next request,
+    where several nodes are behind the address), ``max_ledgers`` (in a page), ``most_ledgers_read``
+    (-32001 above it), ``offers_ledgers`` (or getLedgers is unknown). ``calls`` are the requests that
+    came in.
     """
 
     def __init__(
@@ -223,6 +254,10 @@ class RpcNode:
         self.trim_by = 0
         self.query_events: Callable[[Params, Any], dict[str, Any]] | None = None
         self.headers: Mapping[int, str] = {}
+        self.behind: Callable[[], NodeHistory] | None = None
+        self.max_ledgers = 200
+        self.most_ledgers_read: int | None = None
+        self.offers_ledgers = True
         self.calls: list[tuple[str, Params]] = []
         self.most_in_flight = 0
         self._get_events = get_events
@@ -331,6 +366,8 @@ class RpcNode:
     # --- methods ----------------------------------------------------------------------------
 
     def _result(self, method: str, params: Params, fault: Fault | None) -> Any:
+        if self.behind is not None:
+            self.history = self.behind()
         view = self._view(fault)
         match method:
             case "getHealth":
@@ -341,8 +378,8 @@ class RpcNode:
                 return {"version": self.version, "commitHash": "0" * 40, "protocolVersion": 28}
             case "getLatestLedger":
                 return {"id": self.history.ledger_hash(view.latest), "protocolVersion": 28, "sequence": view.latest}
-            case "getLedgers":
-                return self._ledgers(params, view)
+            case "getLedgers" if self.offers_ledgers:
+                return self._ledgers(params, view, fault)
             case "getEvents":
                 return self._events(params, view, fault)
             case "queryEvents" if self.query_events is not None:
@@ -370,22 +407,47 @@ class RpcNode:
             "ledgerRetentionWindow": view.latest - view.oldest + 1,
         }
 
-    def _ledgers(self, params: Params, view: _View) -> dict[str, Any]:
-        ledger = params["startLedger"]
-        if not view.oldest <= ledger <= view.latest:
-            raise NodeError(
-                INVALID_REQUEST,
-                f"start ledger ({ledger}) must be between the oldest ledger: {view.oldest} and the latest ledger: "
-                f"{view.latest} for this rpc instance",
-            )
-        entry: dict[str, Any] = {
+    def _ledgers(self, params: Params, view: _View, fault: Fault | None) -> dict[str, Any]:
+        """Answer ``getLedgers`` as stellar-rpc does: by start or cursor, up to the tip, without an end."""
+        pagination = params.get("pagination") or {}
+        limit, cursor = pagination.get("limit") or 50, pagination.get("cursor")
+        between = f"the oldest ledger: {view.oldest} and the latest ledger: {view.latest} for this rpc instance"
+        if limit > self.max_ledgers:
+            raise NodeError(INVALID_REQUEST, f"limit must not exceed {self.max_ledgers}")
+        first = params["startLedger"] if cursor is None else int(cursor) + 1
+        if not view.oldest <= first <= view.latest:
+            if cursor is None:
+                raise NodeError(INVALID_REQUEST, f"start ledger ({first}) must be between {between}")
+            raise NodeError(INVALID_PARAMS, f"cursor ('{cursor}') must be between {between}")
+        if self.most_ledgers_read is not None and limit > self.most_ledgers_read:
+            raise NodeError(*_ERRORS[Fault.TOO_MUCH])
+        last = min(first + limit - 1, view.latest)
+        if self.poison.intersection(range(first, last + 1)):
+            raise NodeError(*_ERRORS[Fault.PANICKED])
+        ledgers = [self._ledger(ledger, view) for ledger in range(max(first, self.history.oldest), last + 1)]
+        if fault is not None and ledgers:
+            _spoil_ledgers(fault, ledgers)
+        return {
+            "ledgers": ledgers,
+            "cursor": str(last),
+            "latestLedger": view.latest,
+            "latestLedgerCloseTime": view.close_time(view.latest),
+            "oldestLedger": view.oldest,
+            "oldestLedgerCloseTime": view.close_time(view.oldest),
+        }
+
+    def _ledger(self, ledger: int, view: _View) -> dict[str, Any]:
+        if (whole := getattr(self.history, "entry", None)) is not None:
+            entry: dict[str, Any] = whole(ledger)
+            return entry
+        entry = {
             "hash": self.history.ledger_hash(ledger),
             "sequence": ledger,
             "ledgerCloseTime": str(view.close_time(ledger)),
         }
         if ledger in self.headers:
             entry["headerXdr"] = self.headers[ledger]
-        return {"ledgers": [entry], "cursor": str(ledger), "latestLedger": view.latest, "oldestLedger": view.oldest}
+        return entry
 
     def _events(self, params: Params, view: _View, fault: Fault | None) -> dict[str, Any]:
         asked = self._with_lost_filters(params) if self.loses_filters else params
@@ -454,5 +516,38 @@ def _spoil(fault: Fault, params: Params, result: dict[str, Any]) -> None:
             events[-1]["ledger"] += 1
         case Fault.ALTERED if events:
             events[-1]["value"] = events[-1]["value"][:-3] + "!!!"
+        case _:
+            pass
+
+
+def _spoil_ledgers(fault: Fault, ledgers: list[dict[str, Any]]) -> None:
+    """Make a list of ledgers wrong the way ``fault`` says, in its middle where it has one."""
+    at = len(ledgers) // 2
+    one, neighbour = ledgers[at], ledgers[at - 1]
+    match fault:
+        case Fault.LEDGER_LEFT_OUT:
+            del ledgers[at]
+        case Fault.LEDGERS_TURNED:
+            ledgers.reverse()
+        case Fault.LEDGER_TWICE:
+            ledgers.append(dict(one))
+        case Fault.LEDGER_FOREIGN:
+            one["sequence"] += 1_000
+        case Fault.META_ABSENT:
+            del one["metadataXdr"]
+        case Fault.META_EMPTY:
+            one["metadataXdr"] = ""
+        case Fault.META_CUT:
+            one["metadataXdr"] = one["metadataXdr"][: len(one["metadataXdr"]) // 8 * 4]
+        case Fault.META_SWAPPED if one is not neighbour:
+            one["metadataXdr"] = neighbour["metadataXdr"]
+        case Fault.META_FLIPPED:
+            raw = bytearray(a2b_base64(one["metadataXdr"]))
+            raw[len(raw) * 2 // 3] ^= 1
+            one["metadataXdr"] = b2a_base64(raw, newline=False).decode("ascii")
+        case Fault.HASH_SWAPPED if one is not neighbour:
+            one["hash"] = neighbour["hash"]
+        case Fault.HEADER_SWAPPED if one is not neighbour:
+            one["headerXdr"] = neighbour["headerXdr"]
         case _:
             pass

@@ -7,6 +7,7 @@ import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from stellarstream_core.endpoints.timing import Timing
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.settings import Settings
@@ -17,7 +18,6 @@ from stellarstream_core.testing.scripted import made_contract
 from stellarstream_sandbox.get_events import get_events
 from stellarstream_soroban_rpc.settings import SECTION, SorobanRpcSettings
 from stellarstream_soroban_rpc.source import SorobanRpcSource
-from stellarstream_soroban_rpc.timing import Timing
 
 PASSPHRASE = "Made Network ; a test"
 A, B, C, NATIVE = (made_contract(number) for number in range(4))

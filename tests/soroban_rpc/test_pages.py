@@ -71,6 +71,12 @@ def test_a_cursor_stands_alone():
 # --- good pages -----------------------------------------------------------------------------
 
 
+def test_a_close_time_of_thousands_of_digits_is_none():
+    times = {"latestLedgerCloseTime": "9" * 5_000, "oldestLedgerCloseTime": "1" * 5_000}
+    page = read_get_events({**answer(ask()), **times}, ask(), 7)
+    assert (page.latest_closed_at, page.oldest_closed_at) == (None, None)
+
+
 def test_a_page_is_read_back_as_the_history_holds_it():
     page = read_get_events(answer(ask()), ask(), 7)
     assert page.events == HISTORY.expected(LedgerRange(10, 200), None)

@@ -20,8 +20,9 @@ from stellarstream_core.sources import Reason
 from stellarstream_core.testing.rpc_history import MadeHistory, made_close_time, varied_history
 from stellarstream_core.testing.rpc_node import TRANSIENT, Fault, Faults
 from stellarstream_soroban_rpc import register_settings, register_sources
+from stellarstream_soroban_rpc.rpc_source import ALL_RANGES_EVERY
 from stellarstream_soroban_rpc.settings import SorobanRpcSettings
-from stellarstream_soroban_rpc.source import ALL_RANGES_EVERY, SorobanRpcSource
+from stellarstream_soroban_rpc.source import SorobanRpcSource
 from tests.paths import fixture
 from tests.soroban_rpc.kit import NATIVE, PASSPHRASE, A, B, Clock, assert_exact, node, read, settings, source
 
@@ -37,7 +38,7 @@ def history(latest: int = 1_000) -> MadeHistory:
 
 async def test_the_plugin_offers_the_source_and_its_settings():
     assert (register_settings().name, register_settings().model) == ("soroban-rpc", SorobanRpcSettings)
-    (spec,) = register_sources()
+    spec, _ = register_sources()
     assert spec.name == "soroban-rpc"
     assert not spec.capabilities.provable
     assert spec.configured(settings("http://127.0.0.1:1"))
