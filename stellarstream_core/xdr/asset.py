@@ -31,9 +31,13 @@ def asset_contract_id(asset: str, network_id: bytes) -> bytes:
 
 def asset_of_event(event: ContractEvent) -> str | None:
     """Return the asset that the event's last topic names, as an asset contract's events do; None otherwise."""
-    if not event.topics or event.topics[-1][:4] != _SCV_STRING:
+    return asset_of_topic(event.topics[-1]) if event.topics else None
+
+
+def asset_of_topic(topic: bytes) -> str | None:
+    """Return the asset that a topic (XDR of an ScVal) names as SEP-11 does; None where it names none."""
+    if topic[:4] != _SCV_STRING:
         return None
-    topic = event.topics[-1]
     text = topic[8 : 8 + int.from_bytes(topic[4:8], "big")]
     try:
         name = text.decode("ascii")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from typing import TypeAlias
 
 from stellarstream_core.errors import XdrError
@@ -190,13 +191,12 @@ def read_batch(raw: bytes) -> tuple[int, int, list[bytes]]:
         if count == 1:
             return first, last, [raw[12:]]
         words = walk.words(raw)
-        place, metas = 3, []
+        ends = [3]
         for _ in range(count):
-            end = walk.skip_ledger(words, place)
-            metas.append(raw[4 * place : 4 * end])
-            place = end
-        _check_end(words, place)
-        return first, last, metas
+            ends.append(walk.skip_ledger(words, ends[-1]))
+        _check_end(words, ends[-1])
+        del words  # as large as the batch, and so are the ledgers
+        return first, last, [raw[4 * place : 4 * end] for place, end in pairwise(ends)]
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Steps over the XDR of a ledger; generated from the schema: ``python -m scripts.xdr_walker`` writes it again.
 
 ``scripts/xdr_walker/ledger.x`` is the schema, ``scripts/xdr_walker/plan.py`` says what is kept. For a newer
-protocol install a stellar-sdk that knows it, run ``python -m scripts.xdr_walker --from-sdk`` and set ``PROTOCOL``.
+protocol install a stellar-sdk that knows it, run ``python -m scripts.xdr_walker --from-sdk`` and set
+``PROTOCOL`` in ``scripts/xdr_walker/module.py``.
 
 All functions take the XDR as words (:func:`words`) and a position in words. What is past the end raises
 IndexError; every other fault raises :class:`XdrError`. Depth is counted, not recursed.
@@ -30,6 +31,9 @@ soroban-env-host (500) and the host's own values (100) allow.
 
 Words: TypeAlias = "array[int]"
 
+_WORD = next(code for code in "IL" if array(code).itemsize == 4)
+"""The type code of an unsigned 32-bit number, which C leaves open."""
+
 _PADDING = (0, 0xFFFFFF, 0xFFFF, 0xFF)
 
 
@@ -37,7 +41,7 @@ def words(raw: bytes) -> Words:
     """Return XDR as an array of unsigned 32-bit numbers."""
     if len(raw) & 3:
         raise XdrError(f"{len(raw)} bytes are no XDR: it comes in fours.")
-    found = array("I", raw)
+    found = array(_WORD, raw)
     if sys.byteorder == "little":
         found.byteswap()
     return found

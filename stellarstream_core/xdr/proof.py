@@ -3,7 +3,8 @@
 Three links, all sha256 over XDR. The header has the hash it is said to have. Its ``txSetResultHash`` is
 that of the ``TransactionResultSet``, so no transaction is missing, added, moved or changed. The result of
 each successful host function holds the hash of an ``InvokeHostFunctionSuccessPreImage``, so no event of
-it is. Events of classic operations and of fees are in no hash (CAP-67). That a ledger follows on the one
+it is. Events of classic operations and of fees are in no hash; but all of them are of asset contracts
+(CAP-67), so that no event of any other contract can hide among them. That a ledger follows on the one
 before it is for whoever has both.
 
 Two ways in which nodes legitimately changed an invocation's events afterwards are told apart from
@@ -14,13 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 
 from stellarstream_core.certificates import Breach, Doubt, Flavour, LedgerCertificate
 from stellarstream_core.errors import ProofFailedError
 from stellarstream_core.events import AFTER_ALL_TXS, AFTER_TX, BEFORE_ALL_TXS, ContractEvent, parse_event_id
+from stellarstream_core.xdr.asset import asset_contract_id, asset_of_topic
 from stellarstream_core.xdr.backfill import Restored, restore
 from stellarstream_core.xdr.ledger import STAGE_BEFORE_ALL, EventPlace, Ledger, Transaction
+from stellarstream_core.xdr.ledger_walk import PROTOCOL
 
 UNIFIED_EVENTS = 23
 """The protocol from which on meta has version 4 and classic operations and fees have events (CAP-67)."""
@@ -48,8 +52,9 @@ class _Tally:
 def prove(ledger: Ledger, network_id: bytes | None = None) -> LedgerCertificate:
     """Check a ledger's hashes and return what was checked.
 
-    ``network_id``, the sha256 of the network's passphrase, lets asset contracts be told from others where
-    a ledger was exported again; without it an event that only looks like an asset contract's counts as one.
+    ``network_id``, the sha256 of the network's passphrase, lets asset contracts be told from others: then
+    an event that no hash covers must be of an asset contract (up to the protocol this release knows), and
+    only asset contracts' events are put back where a ledger was exported again. Without it, looks count.
 
     Raises :class:`ProofFailedError`, naming the ledger and, where it can be told, the transaction:
     ``HEADER``, ``RESULTS`` and ``EVENTS`` for the three links, ``META`` where an invocation succeeded but
@@ -135,8 +140,10 @@ def _check_results(ledger: Ledger) -> None:
 
 
 def _check_events(ledger: Ledger, transaction: Transaction, network_id: bytes | None, tally: _Tally) -> None:
-    tally.unhashed += len(transaction.fee_events)
     invocations = dict(transaction.invocations)
+    tally.unhashed += len(transaction.fee_events)
+    for _, event in transaction.fee_events:
+        _check_unhashed(ledger, transaction, event, network_id)
     for op, (_, events, _) in enumerate(transaction.operation_events):
         if op in invocations or not events:
             continue
@@ -144,6 +151,8 @@ def _check_events(ledger: Ledger, transaction: Transaction, network_id: bytes | 
         if not transaction.succeeded or transaction.meta_version < 4 or op >= transaction.operations:
             raise _failed(ledger, transaction, Breach.EVENTS, f"operation {op} cannot have events, but has some")
         tally.unhashed += len(events)
+        for event in events:
+            _check_unhashed(ledger, transaction, event, network_id)
     for op, success in invocations.items():
         tally.invocations += 1
         doubt = _check_invocation(ledger, transaction, op, success, network_id)
@@ -151,6 +160,25 @@ def _check_events(ledger: Ledger, transaction: Transaction, network_id: bytes | 
             tally.proven += 1
         else:
             tally.doubts.add(doubt)
+
+
+def _check_unhashed(ledger: Ledger, transaction: Transaction, event: EventPlace, network_id: bytes | None) -> None:
+    """Check that an event that no hash covers is one that classic operations and fees have."""
+    if network_id is None or ledger.header.protocol > PROTOCOL:
+        return
+    _, contract, _, topics, value, _ = event
+    raw = transaction.raw
+    last = raw[4 * topics[-1] : 4 * value] if topics else b""
+    if not contract or raw[4 * contract : 4 * contract + 32] != _asset_contract(last, network_id):
+        raise _failed(
+            ledger, transaction, Breach.EVENTS, "it has an event outside of invocations that is no asset contract's"
+        )
+
+
+@lru_cache(maxsize=4096)
+def _asset_contract(topic: bytes, network_id: bytes) -> bytes:
+    """Return the contract of the asset that an event's last topic names; that of a fee's event names none."""
+    return asset_contract_id(asset_of_topic(topic) or "native", network_id)
 
 
 def _check_invocation(

@@ -23,6 +23,8 @@ FULL = bool(os.environ.get("STELLARSTREAM_FULL_LEDGERS"))
 
 PUBNET = "Public Global Stellar Network ; September 2015"
 TESTNET = "Test SDF Network ; September 2015"
+CORE_TESTS = "(V) (;,,;) (V)"
+"""The passphrase of stellar-core's own tests."""
 
 PUBNET_LEDGERS = (51000294, 63092988, 63092996)
 

@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from random import Random, SystemRandom
 
 import pytest
@@ -32,7 +33,7 @@ from stellarstream_core.xdr.proof import prove, unhashed_events
 from stellarstream_core.xdr.scval import decode_scval
 from stellarstream_core.xdr.strkey import contract_id_bytes
 from tests.core import ledger_oracle as oracle
-from tests.core.test_ledger_backfill import FARM, HOLDER, NETWORK, exported, farm_event, mint
+from tests.core.test_ledger_backfill import FARM, HOLDER, exported, farm_event, mint
 from tests.core.test_ledger_read import made_ledger
 
 SECONDS = float(os.environ.get("STELLARSTREAM_FUZZ_SECONDS", "0"))
@@ -48,9 +49,10 @@ WORDS = tuple(
 
 @cache
 def originals():
-    """Return ledgers of every shape that hold."""
-    found = [oracle.small_ledger(3), oracle.small_ledger(4)]
-    found.append(exported([mint(FARM), mint(FARM, HOLDER), farm_event()], touched=(FARM,))[0])
+    """Return ledgers of every shape, each with the passphrase of its network."""
+    pubnet = [oracle.small_ledger(3), oracle.small_ledger(4)]
+    pubnet.append(exported([mint(FARM), mint(FARM, HOLDER), farm_event()], touched=(FARM,))[0])
+    found = []
     shapes = sorted({meta for ledgers in oracle.shapes().values() for meta in ledgers}, key=lambda meta: meta[-900:])
     by_kind = {}
     for meta in shapes:
@@ -59,12 +61,12 @@ def originals():
         kind = ledger.version, len(ledger.transactions) > 1, invocations > 0, bool(ledger_events(ledger, None))
         by_kind.setdefault(kind, []).append(meta)
     for some in by_kind.values():
-        found += some[:4]
-    found += [made_ledger(seed, version, meta) for seed in range(2) for version in range(3) for meta in range(5)]
+        found += [(meta, oracle.CORE_TESTS) for meta in some[:4]]
+    made = [made_ledger(seed, version, meta) for seed in range(2) for version in range(3) for meta in range(5)]
     if SECONDS:
-        found += [oracle.pubnet_ledger(sequence) for sequence in oracle.PUBNET_LEDGERS]
-        found.append(oracle.load_test_ledgers()[0])
-    return found
+        pubnet += [oracle.pubnet_ledger(sequence) for sequence in oracle.PUBNET_LEDGERS]
+        made.append(oracle.load_test_ledgers()[0])
+    return found + [(meta, oracle.PUBNET) for meta in pubnet] + [(meta, "") for meta in made]
 
 
 def mutated(raw, random):
@@ -88,7 +90,7 @@ def mutated(raw, random):
             case 6:
                 raw = raw[:place] + raw[other : other + size] + raw[place + size :]
             case 7:
-                donor = random.choice(originals())
+                donor, _ = random.choice(originals())
                 start = 4 * random.randrange(len(donor) // 4)
                 raw = raw[:place] + donor[start : start + size] + raw[place + size :]
             case 8:
@@ -120,13 +122,13 @@ def committed(ledger):
 @cache
 def committed_by():
     """Return for each original's header what it commits to."""
-    ledgers = map(read_ledger, originals())
+    ledgers = [read_ledger(meta) for meta, _ in originals()]
     return {ledger.header.xdr: committed(ledger) for ledger in ledgers}
 
 
-def try_all(raw):
+def try_all(raw, passphrase):
     """Give bytes to everything that reads ledgers; return the ledger if they are one that proves itself."""
-    for read in (read_ledger_header, read_bare_header, read_batch, lambda raw: signed_for(raw, oracle.PUBNET)):
+    for read in (read_ledger_header, read_bare_header, read_batch, lambda raw: signed_for(raw, passphrase)):
         with suppress(XdrError):
             read(raw)
     try:
@@ -143,7 +145,7 @@ def try_all(raw):
     for contract in {event.contract_id for event in events[:50]} - {None}:
         assert Prefilter([contract_id_bytes(contract)]).may_hold(raw)
     try:
-        certificate = prove(ledger, NETWORK)
+        certificate = prove(ledger, sha256(passphrase.encode()).digest())
     except ProofFailedError:
         return None
     return ledger, certificate
@@ -151,10 +153,10 @@ def try_all(raw):
 
 def run_case(seed):
     random = Random(seed)
-    original = random.choice(originals())
+    original, passphrase = random.choice(originals())
     changed = mutated(original, random)
     begun = time.perf_counter()
-    accepted = try_all(changed)
+    accepted = try_all(changed, passphrase)
     assert time.perf_counter() - begun < LONGEST, f"seed {seed} takes too long"
     if accepted is None:
         return False
@@ -223,5 +225,5 @@ def test_random_bytes_are_no_ledger(raw):
 def test_random_bytes_after_a_true_beginning_are_no_ledger(random, shift):
     meta = oracle.small_ledger()
     place = 4 * random.randrange(len(meta) // 4)
-    accepted = try_all(meta[:place] + random.randbytes(4 * shift + random.randrange(400) * 4))
+    accepted = try_all(meta[:place] + random.randbytes(4 * shift + random.randrange(400) * 4), oracle.PUBNET)
     assert accepted is None

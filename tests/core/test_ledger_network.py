@@ -7,8 +7,6 @@ from stellarstream_core.errors import XdrError
 from stellarstream_core.xdr.ledger import read_ledger, signed_for
 from tests.core import ledger_oracle as oracle
 
-STELLAR_CORE_TESTS = "(V) (;,,;) (V)"
-
 
 @pytest.mark.parametrize("sequence", oracle.PUBNET_LEDGERS)
 def test_pubnet_ledgers_are_signed_for_pubnet_and_for_no_other_network(sequence):
@@ -22,7 +20,7 @@ def test_every_kind_of_transaction_set_tells_the_network():
     versions = set()
     for meta in {meta for ledgers in oracle.shapes().values() for meta in ledgers}:
         ledger = read_ledger(meta)
-        assert signed_for(meta, STELLAR_CORE_TESTS) is (True if ledger.transactions else None)
+        assert signed_for(meta, oracle.CORE_TESTS) is (True if ledger.transactions else None)
         assert signed_for(meta, oracle.PUBNET) is (False if ledger.transactions else None)
         versions.add((ledger.version, bool(ledger.transactions)))
     assert versions == {(version, there) for version in range(3) for there in (True, False)}

@@ -1,6 +1,7 @@
 """The walker beside stellar_sdk and recorded getEvents answers, event by event, over every recorded ledger."""
 
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -93,16 +94,16 @@ def test_a_heavy_ledger_is_read_as_stellar_sdk_decodes_it(shard):
 
 
 def test_every_recorded_ledger_proves_itself():
-    proven = invocations = 0
-    recorded = {meta for ledgers in oracle.shapes().values() for meta in ledgers}
-    recorded.update(oracle.load_test_ledgers())
-    recorded.update(map(oracle.pubnet_ledger, oracle.PUBNET_LEDGERS))
-    for meta in recorded:
-        certificate = prove(read_ledger(meta))
+    recorded = dict.fromkeys((meta for ledgers in oracle.shapes().values() for meta in ledgers), oracle.CORE_TESTS)
+    recorded |= {oracle.pubnet_ledger(sequence): oracle.PUBNET for sequence in oracle.PUBNET_LEDGERS}
+    recorded |= dict.fromkeys(oracle.load_test_ledgers())
+    invocations = 0
+    for meta, passphrase in recorded.items():
+        network_id = None if passphrase is None else sha256(passphrase.encode()).digest()
+        certificate = prove(read_ledger(meta), network_id)
         assert certificate.proven
-        proven += 1
         invocations += certificate.invocations
-    assert proven > 1_900
+    assert len(recorded) > 1_900
     assert invocations > 14_000
 
 

@@ -17,11 +17,13 @@ from stellarstream_core.xdr.ledger import (
     read_ledger,
     read_transaction,
 )
+from stellarstream_core.xdr.ledger_walk import PROTOCOL
 from stellarstream_core.xdr.proof import RECONCILED, prove, unhashed_events
 from tests.core import ledger_oracle as oracle
 from tests.paths import fixture
 
 SOROBAN = 63092996
+NETWORK = sha256(oracle.PUBNET.encode()).digest()
 
 
 def small(meta_version=4):
@@ -59,8 +61,9 @@ def invoked(ledger, at_least=1):
 )
 def test_a_pubnet_ledger_proves_itself(sequence, transactions, invocations, unhashed, flavour):
     ledger = read_ledger(oracle.pubnet_ledger(sequence))
-    certificate = prove(ledger)
+    certificate = prove(ledger, NETWORK)
 
+    assert certificate == prove(ledger)
     header = oracle.content(oracle.decode(oracle.pubnet_ledger(sequence))).ledger_header
     assert certificate.sequence == sequence
     assert certificate.hash == header.hash.hash.hex()
@@ -335,6 +338,47 @@ def test_any_changed_byte_of_the_header_is_caught():
         assert raised.value.breach is Breach.HEADER
 
 
+def strangers_event():
+    contract = xdr.ContractID(xdr.Hash(b"stranger" * 4))
+    topics = [scval.to_symbol("created"), scval.to_string(oracle.USDC_NAME)]
+    return oracle.contract_event(contract, topics, scval.to_int128(1_000_000))
+
+
+def slip_in(ledger, place):
+    """Put an event of some contract where no hash covers it; return the transaction's hash."""
+    invocations = {(number, op) for number, op, _ in oracle.invocations(ledger)}
+    for number, one in enumerate(oracle.processing(ledger)):
+        meta = one.tx_apply_processing.v4
+        if place == "fee":
+            meta.events.append(xdr.TransactionEvent(xdr.TransactionEventStage(1), strangers_event()))
+        elif meta.operations and (number, 0) not in invocations:
+            meta.operations[0].events.append(strangers_event())
+        else:
+            continue
+        return one.result.transaction_hash.hash.hex()
+    raise AssertionError("no such transaction")
+
+
+@pytest.mark.parametrize("place", ["fee", "operation"])
+def test_an_event_of_another_contract_cannot_hide_where_no_hash_covers_events(place):
+    ledger = small()
+    tx_hash = slip_in(ledger, place)
+    error = breach(ledger, NETWORK)
+    assert error.breach is Breach.EVENTS
+    assert f"transaction {tx_hash}: it has an event outside of invocations" in str(error)
+
+    unknown_network = prove(read_ledger(ledger.to_xdr_bytes()))
+    assert unknown_network.unhashed_events == prove(read_ledger(oracle.small_ledger())).unhashed_events + 1
+
+
+def test_what_a_newer_protocol_may_have_outside_of_invocations_is_only_counted():
+    ledger = small()
+    slip_in(ledger, "operation")
+    oracle.header(ledger).ledger_version = xdr.Uint32(PROTOCOL + 1)
+    certificate = prove(read_ledger(oracle.seal(ledger)), NETWORK)
+    assert certificate.unhashed_events == prove(read_ledger(oracle.small_ledger())).unhashed_events + 1
+
+
 # --- flavours -------------------------------------------------------------------------------
 
 
@@ -413,7 +457,7 @@ def reconciling(name):
 @pytest.mark.parametrize("extra", [1, 3])
 def test_reconciling_events_in_front_are_doubted_and_not_proven(sequence, extra):
     meta, _ = reconciled(sequence, [reconciling("mint"), reconciling("burn"), reconciling("mint")][:extra])
-    certificate = prove(read_ledger(meta))
+    certificate = prove(read_ledger(meta), NETWORK)
     assert certificate.doubts == {Doubt.RECONCILED}
     assert certificate.proven_invocations == certificate.invocations - 1
     assert not certificate.proven
