@@ -188,7 +188,10 @@ class LedgerWindows:
             raise error
         if isinstance(error, ProofFailedError):
             return self._given_up(sequence, Reason.PROOF_FAILED, error.message)
-        return self._given_up(sequence, Reason.MISBEHAVED, f"ledger {sequence}: {error.message}")
+        named = f"edger {sequence}" in error.message
+        return self._given_up(
+            sequence, Reason.MISBEHAVED, error.message if named else f"ledger {sequence}: {error.message}"
+        )
 
     def _given_up(self, sequence: int, reason: Reason, detail: str) -> Reading:
         return Reading(sequence, failure=self._unserved(LedgerRange(sequence, sequence), reason, detail))
