@@ -114,7 +114,7 @@ async def test_a_short_key_in_another_letter_case_is_not_shown_either(transport,
         raise error
 
     async with RpcNode(MadeHistory([], 1, 9), complain, passphrase="x") as made:
-        with pytest.raises(RpcError, match="no route for …$"):
+        with pytest.raises(RpcError, match=r"no route for …$"):
             await RpcClient(address.format(made.url), transport).call("getEvents", {"startLedger": 1})
 
 
