@@ -50,7 +50,8 @@ class Lake:
     """A lake, an endpoint of a :class:`~stellarstream_core.endpoints.pool.Pool`.
 
     ``oldest`` and ``latest`` are ledgers, 0 until they are known. ``passphrase`` is what its manifest
-    says; ``foreign`` tells that it belongs to another network.
+    says; ``foreign`` tells that it belongs to another network. ``tail`` is the last ledger that was
+    read of it, with its hash, for whoever goes on after it.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Lake:
         self.latest_closed_at: int | None = None
         self.ledger_seconds: float | None = None
         self.warnings: list[str] = []
+        self.tail: tuple[int, bytes] | None = None
         self.layout = Layout(1, 1)
         self._settings = settings
         self._own = own
@@ -200,7 +202,10 @@ class Lake:
         per_batch = own.ledgers_per_batch or (manifest.ledgers_per_batch if manifest else None)
         batches = own.batches_per_partition or (manifest.batches_per_partition if manifest else None)
         hints = [hint for hint in (own.first_ledger, self._settings.start_ledger, 2) if hint is not None]
-        for layout, hint in product(usual_layouts(per_batch, batches, own.suffix), hints):
+        layouts = list(usual_layouts(per_batch, batches, own.suffix))
+        if own.batches_per_partition is None:  # whatever a manifest says of partitions, there may be none
+            layouts += [one for one in usual_layouts(per_batch, 1, own.suffix) if one not in layouts]
+        for layout, hint in product(layouts, hints):
             self.layout = layout
             number = max(layout.number(hint), layout.first_number)
             try:

@@ -126,7 +126,12 @@ class LakeReader:
 
     async def _read_all(self) -> None:
         lake, wanted = self._lake, self._wanted
-        upcoming = lake.layout.number(max(wanted.first - 1, lake.oldest))
+        before, lake.tail = lake.tail, None
+        if before is not None and before[0] == wanted.first - 1:
+            self._windows.link(*before)
+            upcoming = lake.layout.number(wanted.first)
+        else:
+            upcoming = lake.layout.number(max(wanted.first - 1, lake.oldest))
         last = lake.layout.number(min(wanted.last + 1, lake.latest))
         pending: deque[tuple[int, int, asyncio.Future[_Piece]]] = deque()
         self._load.expect(lake.layout.ledgers_per_batch)
@@ -186,6 +191,8 @@ class LakeReader:
         self._after = piece.after or self._after
         for reading in piece.readings:
             await self._put(self._windows.add(reading))
+            if reading.sequence == self._wanted.last and reading.header is not None:
+                self._lake.tail = reading.sequence, reading.header.hash
 
     async def _lose(self, first: int, last: int, failure: AttemptError) -> None:
         lost = self._lost
@@ -240,7 +247,9 @@ class LakeReader:
                     return _Piece()
                 raise
             patience.failed(error)
-            if _is_final(error, patience, same=found is not None and found == before):
+            # the same bytes again: what is wrong with them will stay
+            same = found is not None and found == before
+            if same or _is_final(error, patience) or (isinstance(error, MissingError) and self._in_a_row >= OUTAGE):
                 return piece or (_Piece() if neighbour else _Piece(failure=error))
             before = found
             logger.debug("Trying again: {}", error)
@@ -288,12 +297,9 @@ def _limit(failure: AttemptError) -> int:
     return OUTAGE
 
 
-def _is_final(error: AttemptError, patience: Patience, *, same: bool = False) -> bool:
-    """Tell whether an object is given up: what is refused or not there is asked for once more at most.
-
-    ``same`` tells that it had the same bytes twice: what is wrong with them will stay.
-    """
-    if isinstance(error, RefusedError) or same:
+def _is_final(error: AttemptError, patience: Patience) -> bool:
+    """Tell whether an object is given up: what is refused or not there is asked for once more at most."""
+    if isinstance(error, RefusedError):
         return True
     if isinstance(error, (MissingError, OverlongError)):
         return patience.failures > 1
@@ -313,6 +319,6 @@ async def header_of(lake: Lake, ledger: int, own: DataLakeSettings, timing: Timi
             return await lake.header(ledger)
         except AttemptError as error:
             patience.failed(error)
-            if _is_final(error, patience, same=isinstance(error, DamagedError) and patience.failures > 1):
+            if _is_final(error, patience) or (isinstance(error, DamagedError) and patience.failures > 1):
                 raise
             await _pause(error, patience, own, timing)

@@ -210,6 +210,8 @@ class DataLakeSource:
 
 
 def _both(first: Unserved, then: Unserved) -> Unserved:
-    """Return a give-up that says why none of two lakes served; that one ends earlier says the least."""
+    """Return a give-up that says why none of two lakes served; that one does not reach so far says the least."""
     reason = then.reason if first.reason in _OUT_OF_REACH else first.reason
+    if first.reason != then.reason and {first.reason, then.reason} == _OUT_OF_REACH:
+        reason = Reason.MISSING  # one ends before it, the other begins after it
     return replace(then, reason=reason, detail=f"{first.detail} {then.detail}")

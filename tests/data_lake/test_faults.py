@@ -36,10 +36,11 @@ from tests.data_lake.kit import (
 )
 
 EVERYTHING = Scope.of(["*"])
-BAD = 50
+BAD = 30
+END = 60
 
 
-def files(made, per_batch=1, first=2, last=100):
+def files(made, per_batch=1, first=2, last=END):
     metas = {n: m for n, m in made.metas.items() if first <= n <= last}
     return objects(metas, per_batch) | {".config.json": manifest(made.passphrase, per_batch)}
 
@@ -80,19 +81,21 @@ DAMAGES = {
     "cut early": (lambda made, good: good[:3], Reason.MISBEHAVED, "cut short"),
     "not zstd": (lambda made, good: b"<html>no</html>", Reason.MISBEHAVED, "not zstd"),
     "flipped": (lambda made, good: flipped(good, len(good) // 2), Reason.MISBEHAVED, "not zstd"),
-    "unknown arm": (lambda made, good: unknown_arm(made), Reason.MISBEHAVED, "ledger 50 is damaged"),
+    "unknown arm": (lambda made, good: unknown_arm(made), Reason.MISBEHAVED, "ledger 30 is damaged"),
     "trailing": (lambda made, good: good + b"more", Reason.MISBEHAVED, "not zstd|cut short"),
     "bomb": (lambda made, good: packed(bytes(8_000_000)), Reason.MISBEHAVED, "more than 4000000 bytes"),
     "no ledger": (lambda made, good: packed(b"words"), Reason.MISBEHAVED, "not a LedgerCloseMetaBatch"),
-    "other batch": (lambda made, good: one(made, made.metas[51], 51), Reason.MISBEHAVED, "holds ledgers 51 to 51"),
-    "other ledger": (lambda made, good: one(made, made.metas[51]), Reason.MISBEHAVED, "ledger 51 stands where"),
+    "other batch": (lambda made, good: one(made, made.metas[31], 31), Reason.MISBEHAVED, "holds ledgers 31 to 31"),
+    "other ledger": (lambda made, good: one(made, made.metas[31]), Reason.MISBEHAVED, "ledger 31 stands where"),
     "header": (lambda made, good: one(made, flipped(made.metas[BAD], 200)), Reason.PROOF_FAILED, "header-hash"),
     "other chain": (lambda made, good: header_of_another_chain(made), Reason.PROOF_FAILED, "chain-break"),
 }
 
 
-@pytest.mark.parametrize("kind", ["file", "http"])
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [*(("file", damage) for damage in DAMAGES), *(("http", one) for one in ("missing", "empty", "cut", "header"))],
+)
 async def test_one_bad_object_is_a_named_gap_and_the_rest_is_served(tmp_path, made, kind, damage):
     change, reason, said = DAMAGES[damage]
     have = files(made)
@@ -103,29 +106,29 @@ async def test_one_bad_object_is_a_named_gap_and_the_rest_is_served(tmp_path, ma
     async with web_lake.serving():
         url = web_lake.url if kind == "http" else f"file://{write(tmp_path, have)}"
         async with source_on(url, made.passphrase, {"max_batch_bytes": 4_000_000}) as source:
-            items = await collect(source, 2, 100, EVERYTHING)
+            items = await collect(source, 2, END, EVERYTHING)
     gaps = gaps_of(items)
     given_up = RangeSet(gap.range for gap in gaps)
     assert BAD in given_up
     # where two neighbours name different predecessors nobody can tell which is wrong
-    assert given_up == RangeSet([(49, 50)] if damage == "other chain" else [(BAD, BAD)])
+    assert given_up == RangeSet([(29, 30)] if damage == "other chain" else [(BAD, BAD)])
     assert all(gap.reason is reason for gap in gaps)
     assert re.search(said, gaps[-1].detail)
     assert "127.0.0.1" not in gaps[-1].detail or "/lake" not in gaps[-1].detail
     assert [e.id for e in events_of(items)] == [
-        i for i in made.ids(2, 100, EVERYTHING) if int(i.split("-")[0]) >> 32 not in given_up
+        i for i in made.ids(2, END, EVERYTHING) if int(i.split("-")[0]) >> 32 not in given_up
     ]
 
 
-@pytest.mark.parametrize("at", [2, 3, 99, 100])
+@pytest.mark.parametrize("at", [2, 3, END - 1, END])
 async def test_bad_objects_at_the_ends(tmp_path, made, at):
     have = files(made)
     have[name_of(at)] = have[name_of(at)][:-1]
     async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
         latest = (await source.reach()).latest
-        assert latest == (99 if at == 100 else 100)
+        assert latest == (END - 1 if at == END else END)
         items = await collect(source, 2, latest, EVERYTHING)
-        assert RangeSet(gap.range for gap in gaps_of(items)) == RangeSet([] if at == 100 else [(at, at)])
+        assert RangeSet(gap.range for gap in gaps_of(items)) == RangeSet([] if at == END else [(at, at)])
 
 
 async def test_a_bad_batch_takes_all_its_ledgers_and_no_other(tmp_path, made):
@@ -150,7 +153,7 @@ async def test_one_bad_ledger_of_a_batch_is_the_only_one_given_up(tmp_path, made
 
 async def test_events_cannot_be_changed_dropped_or_added_unnoticed(tmp_path, made, streams):
     """The first event of a streams contract in a ledger: one byte of its value is flipped."""
-    ledger = next(n for n in range(10, 90) if made.ids(n, n, streams))
+    ledger = next(n for n in range(10, 50) if made.ids(n, n, streams))
     event = next(e for e in made.ledgers[ledger].events if streams.holds(e.contract_id))
     value = b64decode(event.value)
     meta = made.metas[ledger]
@@ -158,7 +161,7 @@ async def test_events_cannot_be_changed_dropped_or_added_unnoticed(tmp_path, mad
     have = files(made)
     have[name_of(ledger)] = one(made, flipped(meta, at), ledger)
     async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
-        (gap,) = gaps_of(await collect(source, 2, 100, streams))
+        (gap,) = gaps_of(await collect(source, 2, END, streams))
         assert (gap.range, gap.reason) == (LedgerRange(ledger, ledger), Reason.PROOF_FAILED)
         assert gap.detail.startswith("invocation-events")
 
@@ -167,17 +170,17 @@ async def test_the_chain_is_checked_from_the_ledger_before_and_to_the_one_after(
     have = files(made)
     have[name_of(BAD)] = header_of_another_chain(made)
     async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
-        for first, last in [(BAD, BAD), (BAD, 60), (40, BAD), (BAD, 100)]:
+        for first, last in [(BAD, BAD), (BAD, 45), (20, BAD), (BAD, END)]:
             gaps = gaps_of(await collect(source, first, last, EVERYTHING))
             assert BAD in RangeSet(gap.range for gap in gaps), (first, last)
 
 
 async def test_neighbours_that_cannot_be_read_are_no_fault_of_the_range(tmp_path, made):
     have = files(made)
-    have[name_of(39)] = b"no"
-    del have[name_of(61)]
+    have[name_of(19)] = b"no"
+    del have[name_of(41)]
     async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
-        assert not gaps_of(await collect(source, 40, 60, EVERYTHING))
+        assert not gaps_of(await collect(source, 20, 40, EVERYTHING))
 
 
 async def test_a_newer_protocol_stops_the_source_after_what_comes_before(tmp_path, made):
@@ -187,7 +190,7 @@ async def test_a_newer_protocol_stops_the_source_after_what_comes_before(tmp_pat
         got: list[Window] = []
 
         async def read():
-            async for item in source.windows(LedgerRange(2, 100), EVERYTHING):
+            async for item in source.windows(LedgerRange(2, END), EVERYTHING):
                 got.append(item)
 
         with pytest.raises(ProtocolUpgradeNeededError):
@@ -203,7 +206,7 @@ async def test_a_newer_protocol_stops_the_source_after_what_comes_before(tmp_pat
 @pytest.mark.parametrize("how", ["503", "500", "429", "cut", "reset", "soft", "damaged"])
 async def test_what_passes_is_tried_again_until_it_has_passed(made, how, times):
     lake = WebLake(files(made))
-    left = {name_of(n): times for n in (20, 50, 51, 90)}
+    left = {name_of(n): times for n in (10, 30, 31, 50)}
 
     async def trap(request, key):
         if request.method != "GET" or not left.get(key):
@@ -227,9 +230,9 @@ async def test_what_passes_is_tried_again_until_it_has_passed(made, how, times):
     lake.trap = trap
     clock = Clock()
     async with lake.serving(), source_on(lake.url, made.passphrase, timing=clock.timing()) as source:
-        items = await collect(source, 2, 100, EVERYTHING)
+        items = await collect(source, 2, END, EVERYTHING)
         assert not gaps_of(items)
-        assert [e.id for e in events_of(items)] == made.ids(2, 100, EVERYTHING)
+        assert [e.id for e in events_of(items)] == made.ids(2, END, EVERYTHING)
     if how != "reset":  # a lost connection is made again by the client itself
         assert clock.slept
     if how == "429":
@@ -249,28 +252,28 @@ async def test_a_missing_object_that_appears_is_taken(made):
 
     lake.trap = trap
     async with lake.serving(), source_on(lake.url, made.passphrase) as source:
-        assert not gaps_of(await collect(source, 2, 100, EVERYTHING))
+        assert not gaps_of(await collect(source, 2, END, EVERYTHING))
 
 
 async def test_what_stays_as_it_is_is_not_fetched_for_ever(made):
-    lake = WebLake(files(made) | {name_of(BAD): b"damaged", name_of(60): b""})
-    del lake.files[name_of(70)]
+    lake = WebLake(files(made) | {name_of(BAD): b"damaged", name_of(35): b""})
+    del lake.files[name_of(40)]
 
     async def trap(request, key):
-        return web.Response(status=403) if key == name_of(80) and request.method == "GET" else None
+        return web.Response(status=403) if key == name_of(50) and request.method == "GET" else None
 
     lake.trap = trap
     async with lake.serving(), source_on(lake.url, made.passphrase) as source:
-        gaps = gaps_of(await collect(source, 2, 99, EVERYTHING))
+        gaps = gaps_of(await collect(source, 2, END - 1, EVERYTHING))
         assert [(gap.range.first, gap.reason) for gap in gaps] == [
-            (50, Reason.MISBEHAVED),
-            (60, Reason.MISBEHAVED),
-            (70, Reason.MISSING),
-            (80, Reason.UNAVAILABLE),
+            (30, Reason.MISBEHAVED),
+            (35, Reason.MISBEHAVED),
+            (40, Reason.MISSING),
+            (50, Reason.UNAVAILABLE),
         ]
         assert "may not be read" in gaps[-1].detail
     asked = [key for method, key in lake.log if method == "GET"]
-    assert [asked.count(name_of(n)) for n in (50, 60, 70, 80)] == [2, 2, 2, 1]
+    assert [asked.count(name_of(n)) for n in (30, 35, 40, 50)] == [2, 2, 2, 1]
 
 
 async def test_an_outage_in_the_middle_keeps_what_was_read_and_gives_up_the_rest_at_once(made):
@@ -344,19 +347,19 @@ async def test_a_hole_of_millions_of_ledgers_is_passed_by_a_listing(tmp_path, ma
 # --- several lakes ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["missing", "cut", "other ledger", "header", "unknown arm", "other chain"])
 async def test_what_is_bad_in_one_lake_is_read_from_the_next(tmp_path, made, damage):
     change, _, _ = DAMAGES[damage]
     have = files(made)
     body = change(made, have[name_of(BAD)])
     bad = {name: body if name == name_of(BAD) else good for name, good in have.items()}
     write(tmp_path / "one", {name: good for name, good in bad.items() if good is not None})
-    write(tmp_path / "two", files(made, per_batch=3, first=48, last=101))
+    write(tmp_path / "two", files(made, per_batch=3, first=27, last=62))
     urls = [f"file://{tmp_path / 'one'}", f"file://{tmp_path / 'two'}"]
     async with source_on(urls, made.passphrase) as source:
-        items = await collect(source, 2, 100, EVERYTHING)
+        items = await collect(source, 2, END, EVERYTHING)
         assert not gaps_of(items)
-        assert [e.id for e in events_of(items)] == made.ids(2, 100, EVERYTHING)
+        assert [e.id for e in events_of(items)] == made.ids(2, END, EVERYTHING)
         assert {w.evidence for w in windows_of(items)} == {Evidence.PROVEN}
 
 
@@ -374,6 +377,17 @@ async def test_lakes_complete_each_other(tmp_path, made):
         assert [e.id for e in events_of(items)] == made.ids(2, 200, EVERYTHING)
 
 
+async def test_ledgers_between_two_lakes_are_missing_not_out_of_retention(tmp_path, made):
+    write(tmp_path / "early", files(made, first=2, last=40))
+    write(tmp_path / "late", files(made, first=60, last=80))
+    for names in (("early", "late"), ("late", "early")):
+        async with source_on([f"file://{tmp_path / name}" for name in names], made.passphrase) as source:
+            (gap,) = gaps_of(await collect(source, 2, 80, EVERYTHING))
+            assert (gap.range, gap.reason) == (LedgerRange(41, 59), Reason.MISSING)
+            assert "is at ledger 40" in gap.detail
+            assert "begins with ledger 60" in gap.detail
+
+
 async def test_what_no_lake_has_says_why_of_each(tmp_path, made):
     one_, two = files(made), files(made)
     del one_[name_of(BAD)]
@@ -381,7 +395,7 @@ async def test_what_no_lake_has_says_why_of_each(tmp_path, made):
     write(tmp_path / "one", one_)
     write(tmp_path / "two", two)
     async with source_on([f"file://{tmp_path / n}" for n in ("one", "two")], made.passphrase) as source:
-        (gap,) = gaps_of(await collect(source, 2, 100, EVERYTHING))
+        (gap,) = gaps_of(await collect(source, 2, END, EVERYTHING))
     assert (gap.range, gap.reason) == (LedgerRange(BAD, BAD), Reason.MISSING)
     assert "(number 1 of lake_url) does not have" in gap.detail
     assert "(number 2 of lake_url): " in gap.detail
@@ -400,10 +414,10 @@ async def test_a_lake_that_went_away_leaves_the_rest_to_the_next(tmp_path, made)
             return web.Response(status=500)
 
         lake.trap = trap
-        items = await collect(source, 2, 100, EVERYTHING)
+        items = await collect(source, 2, END, EVERYTHING)
         assert not gaps_of(items)
         asked = len(lake.log)
-        assert not gaps_of(await collect(source, 2, 100, EVERYTHING))
+        assert not gaps_of(await collect(source, 2, END, EVERYTHING))
         assert len(lake.log) == asked  # asked last for a while
 
 
@@ -435,7 +449,7 @@ async def test_a_cancelled_reader_leaves_nothing_behind(made, seconds):
     async with lake.serving(), source_on(lake.url, made.passphrase) as source:
         await source.reach()
         lake.delay = 0.05
-        task = asyncio.create_task(collect(source, 2, 100, EVERYTHING))
+        task = asyncio.create_task(collect(source, 2, END, EVERYTHING))
         await asyncio.sleep(seconds)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

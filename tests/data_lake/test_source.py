@@ -249,13 +249,13 @@ async def run(env, tmp_path, *arguments: str) -> tuple[int, dict, str]:
 
 @pytest.fixture
 def large():
-    return made_history(SandboxConfig(ledgers=600, genesis_time=1_800_000_000, burst_every=50, port=0, live=False))
+    return made_history(SandboxConfig(ledgers=400, genesis_time=1_800_000_000, burst_every=50, port=0, live=False))
 
 
 async def test_killed_again_and_again_a_sync_from_a_lake_ends_with_the_same_rows(tmp_path, large):
-    lake = WebLake(files(large, last=600, passphrase=large.passphrase))
+    lake = WebLake(files(large, last=400, passphrase=large.passphrase))
     lake.delay = 0.03
-    sync = ("sync", "--contract", "*", "--from", "2", "--to", "600", "--json")
+    sync = ("sync", "--contract", "*", "--from", "2", "--to", "400", "--json")
     dice, deaths = random.Random(54), 0
     async with lake.serving():
         env = environment_of(tmp_path, large, lake.url)
@@ -273,10 +273,10 @@ async def test_killed_again_and_again_a_sync_from_a_lake_ends_with_the_same_rows
         code, report, said = await run(env, tmp_path, *sync)
         assert deaths, "no run was killed: the test would show nothing"
         assert code == 0, said
-        assert report["covered"] == [[2, 600]]
-        assert report["evidence"]["proven"] == [[2, 600]]
+        assert report["covered"] == [[2, 400]]
+        assert report["evidence"]["proven"] == [[2, 400]]
         assert report["sources"].keys() == {"data-lake"}
-        assert stored_digest(tmp_path) == await digest_in(lake.url, large, 2, 600)
+        assert stored_digest(tmp_path) == await digest_in(lake.url, large, 2, 400)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

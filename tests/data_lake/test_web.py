@@ -104,6 +104,12 @@ async def test_a_lake_that_begins_late_needs_a_hint(made):
                 assert (reach.oldest, reach.latest) == (100, 200)
 
 
+async def test_a_manifest_that_is_wrong_about_partitions_is_seen_through(made):
+    lake = WebLake(files(made, batches=1) | {".config.json": manifest(made.passphrase, 1, 64_000)})
+    async with lake.serving(), source_on(lake.url, made.passphrase) as source:
+        assert (await source.reach()).latest == 60
+
+
 async def test_settings_say_the_layout_where_nothing_else_does(made):
     lake = WebLake(files(made, per_batch=6, batches=3, last=59, with_manifest=False))
     async with lake.serving():
