@@ -50,6 +50,8 @@ class Part:
         self.size = 0
         self.pages_inside = 0
         """Pages in a row that completed no ledger."""
+        self.compared = 0
+        """Up to this ledger a later answer had the same; a failure does not take that back."""
 
     def add(self, page: Page) -> bool:
         """Take in the page that goes on where the last one ended; False where it does not go on there."""

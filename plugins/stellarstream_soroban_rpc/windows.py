@@ -256,31 +256,37 @@ class Reader:
         part may be of another node. These answers tell their own, and have to hold the same events.
         """
         last = min(part.covered, part.oldest + self._settings.margin)
-        first = max(part.first, oldest)
-        while first <= last and (told := await self._compared(work, part, endpoint, first, last)) > first:
-            oldest = first = told
-        return oldest
+        while True:
+            first = max(part.first, oldest, part.compared + 1)
+            if first > last:
+                return oldest
+            oldest = max(oldest, await self._compared(work, part, endpoint, first, last))
 
     async def _compared(self, work: Work, part: Part, endpoint: Endpoint, first: int, last: int) -> int:
-        """Compare the part's events of these ledgers with what the endpoint has now; return the oldest it tells.
+        """Compare the part's events of these ledgers with what the endpoint has now.
 
-        Where that is above ``first`` not all was compared. Raises :class:`WrongAnswerError` for other events.
+        Notes in the part how far they are the same. Returns the oldest ledger that the endpoint tells
+        where that is above ``first``, 0 where all was compared. Raises :class:`WrongAnswerError` for
+        other events.
         """
         ask = Ask(work.lane.group, first, last, min(work.limit, endpoint.most_events))
-        found, oldest = part.index(first), 0
+        found = part.index(first)
         while True:
             page = await endpoint.page(ask)
-            oldest = max(oldest, page.oldest)
-            if oldest > first:
-                return oldest
+            if page.oldest > ask.first:
+                return page.oldest
             if page.events != part.events[found : found + len(page.events)]:
                 break
             found += len(page.events)
-            if page.covered >= last:
-                if found == part.index(last + 1):
-                    return oldest
+            covered = min(page.covered, last)
+            if found < part.index(covered + 1) or (page.covered < ask.first and not page.events):
                 break
-            if page.covered < ask.first and not page.events:
+            if covered > part.compared:
+                part.compared = covered
+                work.patience.progressed()
+            if covered == last:
+                if found == part.index(last + 1):
+                    return 0
                 break
             ask = replace(ask, first=page.covered + 1, cursor=page.cursor)
         raise WrongAnswerError(f"{endpoint.shown} has other events in ledgers {first} to {last} than it had.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,5 +101,23 @@ def test_whatever_goes_wrong_the_rest_is_exact(
                 first.lag = lag
                 result = await read(opened, wanted, scope)
         assert_exact(result, wanted, scope, other)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_read_twice_near_the_oldest_ledger_is_not_read_twice_again_after_a_failure(seed):
+    """One event a page and three ledgers an answer: comparing takes more requests than go well in a row."""
+
+    async def run():
+        history, wanted, scope = make_history(seed, 0.9, large=False), LedgerRange(2, 65), Scope.of("*")
+        faults = Faults(rates={Fault.BUSY: 0.09, Fault.THROTTLED: 0.09}, seed=seed, in_a_row=2, methods=["getEvents"])
+        async with node(history, faults=faults) as made:
+            made.scan_limit = 3
+            patient = {"max_retries": 60, "retry_seconds": 86_400, "page_limit": 1, "windows_in_flight": 1}
+            async with source(made, clock=Clock(seed), **patient) as opened:
+                result = await read(opened, wanted, scope)
+        assert_exact(result, wanted, scope, history)
+        assert not result.gaps
 
     asyncio.run(run())
