@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from concurrent.futures import Executor
 from hashlib import sha256
 from itertools import product
+from threading import Lock
 
 from loguru import logger
 
@@ -87,7 +87,8 @@ class Lake:
         self._read_up_to = -1
         self._surveyed_at = 0.0
         self._pace: tuple[int, int] | None = None
-        self._seen: OrderedDict[int, Fingerprint] = OrderedDict()
+        self._seen: dict[int, Fingerprint] = {}
+        self._seen_lock = Lock()
         self._kept: tuple[int, float, bytes] | None = None
 
     # --- what it is ------------------------------------------------------------------------
@@ -108,7 +109,8 @@ class Lake:
         """Do nothing: a lake's layout does not change, and its network is looked at with every ledger."""
 
     async def _open(self) -> None:
-        self.warnings = []
+        self.warnings, self._refusal = [], None
+        self._lists, self._readable = self.store.lists, False
         manifest = await self._manifest()
         if manifest is not None:
             self.passphrase, self.version = manifest.passphrase, manifest.version
@@ -350,23 +352,20 @@ class Lake:
                 return kept
         key = self.layout.key(number)
         data = await self.store.get(key, self._own.max_batch_bytes)
-        known, found = self._seen.get(number), Fingerprint.of(data)
-        if known is not None and found != known:
+        known = self._seen.get(number)
+        if known is not None and Fingerprint.of(data) != known:
             again = await self.store.get(key, self._own.max_batch_bytes)
             if again != data:
                 raise DamagedError(f"{self.shown}: {key} changes while it is read.")
+            self._seen.pop(number, None)
             logger.warning(
                 "{}: {} was replaced since it was read, with {} bytes for {}; it is read anew. "
                 "Run 'stellarstream verify' over its ledgers.",
                 self.shown,
                 key,
-                found.size,
+                len(data),
                 known.size,
             )
-        self._seen[number] = found
-        self._seen.move_to_end(number)
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
         return data
 
     def metas(self, number: int, data: bytes) -> tuple[int, list[bytes]]:
@@ -375,9 +374,16 @@ class Lake:
         Raises ``DamagedError`` naming the object.
         """
         try:
-            return read_object(data, self.layout.ledgers(number), self._own.max_batch_bytes)
+            found = read_object(data, self.layout.ledgers(number), self._own.max_batch_bytes)
         except DamagedError as error:
             raise DamagedError(f"{self.shown}: {self.layout.key(number)}: {error.message}.") from None
+        fingerprint = Fingerprint.of(data)
+        with self._seen_lock:
+            self._seen.pop(number, None)
+            self._seen[number] = fingerprint
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+        return found
 
     async def _read(self, number: int) -> tuple[bytes, list[bytes]]:
         data = await self.fetch(number)

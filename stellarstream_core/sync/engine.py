@@ -11,12 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from loguru import logger
 
 from stellarstream_core.errors import (
     InvalidEventError,
+    NetworkResetError,
     ProtocolUpgradeNeededError,
     SourceError,
     SourceMisbehavedError,
@@ -27,12 +29,13 @@ from stellarstream_core.errors import (
 from stellarstream_core.hookspecs import CommittedBatch, Sink
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
-from stellarstream_core.sources import Reach, Reason, Source, Unserved, Window
+from stellarstream_core.sources import Evidence, Reach, Reason, Source, Unserved, Window
 from stellarstream_core.storage import CommitResult, Storage
+from stellarstream_core.sync.asking import reach_of
 from stellarstream_core.sync.known import KnownLedgers
 from stellarstream_core.sync.plan import Task, clip, plan, spread
 from stellarstream_core.sync.progress import Progress, Silence
-from stellarstream_core.sync.reasons import Reasons
+from stellarstream_core.sync.reasons import FINAL, Reasons
 
 T = TypeVar("T")
 
@@ -67,7 +70,6 @@ class SyncEngine:
     reasons: Reasons = field(default_factory=Reasons)
     sink_failures: dict[str, int] = field(default_factory=dict)
     known_ledgers: KnownLedgers = field(default_factory=KnownLedgers)
-    _next_source: str | None = field(default=None, init=False)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage"), init=False
     )
@@ -75,30 +77,34 @@ class SyncEngine:
     async def fill(self, wanted: RangeSet, scope: Scope, reaches: dict[str, Reach] | None = None) -> None:
         """Fetch and commit what ``scope`` lacks of ``wanted``; why the rest is missing is in ``reasons``.
 
-        ``reaches`` holds what is known of sources' reach by name; others are asked. Raises
-        ``StorageError`` where the database fails; what a source does wrong raises nothing.
+        ``reaches`` holds each source's reach by name, a source that is not in it being silent now;
+        without it every source is asked. Raises ``StorageError`` where the database fails; what a
+        source does wrong raises nothing.
         """
-        known = {} if reaches is None else dict(reaches)
+        sources = tuple(self.sources)
         tasks = await self.missing(wanted, scope)
         if (bounds := wanted.bounds) is not None:
             self.progress.planned(bounds, RangeSet(task.range for task in tasks).size)
-        if not self.sources:
-            self._give_up(tasks, Reason.UNAVAILABLE, "no source answered")
-        for number, source in enumerate(self.sources):
+        if not sources:
+            _Turn(self, None).give_up(tasks, Reason.UNAVAILABLE, "no source answered")
+        for number, source in enumerate(sources):
             if number:
                 tasks = await self.missing(wanted, scope)
             if not tasks:
                 return
-            self._next_source = self.sources[number + 1].name if number + 1 < len(self.sources) else None
+            turn = _Turn(self, sources[number + 1].name if number + 1 < len(sources) else None, first=not number)
             try:
-                reach = known.get(source.name) or await source.reach()
+                reach = await reach_of(source) if reaches is None else reaches.get(source.name)
             except _FROM_A_SOURCE as error:
-                self._give_up(tasks, _reason(error), str(error))
+                turn.give_up(tasks, _reason(error), str(error))
+                continue
+            if reach is None:
+                turn.give_up(tasks, Reason.UNAVAILABLE, f"{source.name} does not answer")
                 continue
             within = LedgerRange(reach.oldest, reach.latest) if reach.oldest <= reach.latest else None
             inside, outside = clip(tasks, within)
-            self._note_outside(outside, source, reach, first=not number)
-            await self._fetch(source, inside)
+            turn.note_outside(outside, source, reach)
+            await self._fetch(source, inside, turn)
 
     async def learn_anchors(self) -> None:
         """Read the database's anchors, so that every certificate is held against them."""
@@ -134,7 +140,7 @@ class SyncEngine:
         """Let the storage thread go."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _fetch(self, source: Source, tasks: Sequence[Task]) -> None:
+    async def _fetch(self, source: Source, tasks: Sequence[Task], turn: _Turn) -> None:
         if not tasks:
             return
         pieces = spread(tasks, self.workers)
@@ -142,7 +148,7 @@ class SyncEngine:
 
         async def work() -> None:
             for task in todo:
-                await self._run(source, task)
+                await self._run(source, task, turn)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -151,57 +157,76 @@ class SyncEngine:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _run(self, source: Source, task: Task) -> None:
+    async def _run(self, source: Source, task: Task, turn: _Turn) -> None:
         async with aclosing(items_of(source, task)) as items:
-            while (item := await self._next(items, source, task)) is not None:
+            while (item := await self._next(items, source, task, turn)) is not None:
                 if isinstance(item, Unserved):
-                    self._unserved(item)
+                    turn.unserved(item)
                     continue
                 try:
-                    _check(item, task, source)
-                    if (contradiction := self.known_ledgers.contradiction(item.certificates)) is not None:
-                        self._unserved(Unserved(item.range, item.scope, Reason.PROOF_FAILED, contradiction))
-                        continue
-                    await self._commit(item, task)
+                    check_window(item, task, source)
+                    await self._commit(item, task, turn)
                 except _FROM_A_SOURCE as error:
-                    self._give_up([task], _reason(error), str(error))
+                    turn.give_up([task], _reason(error), str(error))
                     return
 
     async def _next(
-        self, items: AsyncIterator[Window | Unserved], source: Source, task: Task
+        self, items: AsyncIterator[Window | Unserved], source: Source, task: Task, turn: _Turn
     ) -> Window | Unserved | None:
         """Return what the source yields next; None at its end, or where it failed and the task is given up."""
         try:
             return await anext(items, None)
         except _FROM_A_SOURCE as error:
-            self._give_up([task], _reason(error), str(error))
+            turn.give_up([task], _reason(error), str(error))
         except Exception as error:  # a source is a plugin: whatever it raises is a failure of its range
             logger.opt(exception=error).error("source {} failed over ledgers {}", source.name, task.range)
-            self._give_up([task], Reason.MISBEHAVED, f"{source.name} raised {type(error).__name__}")
+            turn.give_up([task], Reason.MISBEHAVED, f"{source.name} raised {type(error).__name__}")
         return None
 
-    async def _commit(self, window: Window, task: Task) -> None:
-        def commit() -> CommitResult:
-            result = self.storage.commit(window)
-            for anchor in self.known_ledgers.note(window.certificates):
-                self.storage.add_anchor(anchor)
-            self.publish(result)
-            return result
+    def commit(self, window: Window) -> CommitResult | str:
+        """Store a window and tell the sinks; return why instead where it contradicts ledgers that are known.
 
-        running = asyncio.get_running_loop().run_in_executor(self._thread, commit)
+        Called in the storage thread, so that no other window comes between the look and the commit.
+        """
+        if (contradiction := self.known_ledgers.contradiction(window.certificates)) is not None:
+            return contradiction
+        result = self.storage.commit(window)
+        anchors = self.known_ledgers.note(window.certificates)
+        self.publish(result)
+        for anchor in anchors:
+            self.storage.add_anchor(anchor)
+        return result
+
+    def keep_ends(self, gaps: RangeSet) -> None:
+        """Keep as anchors the highest ledger that was checked, and those around gaps, for the next run.
+
+        Called in the storage thread.
+        """
+        for anchor in self.known_ledgers.worth_keeping(gaps):
+            try:
+                self.storage.add_anchor(anchor)
+            except NetworkResetError as error:  # another process knows better; the report must not be lost for it
+                logger.error("{}", error)
+
+    async def _commit(self, window: Window, task: Task, turn: _Turn) -> None:
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self.commit, window)
         try:
             await asyncio.wait([running])
         finally:  # a commit that has begun counts, even when the sync is stopped meanwhile
             await asyncio.wait([running])
-            self._account(window, task, running.result())
+            result = running.result()
+            if isinstance(result, str):
+                turn.unserved(Unserved(window.range, window.scope, Reason.PROOF_FAILED, result))
+            else:
+                self._account(window, task, result, turn)
 
-    def _account(self, window: Window, task: Task, result: CommitResult) -> None:
+    def _account(self, window: Window, task: Task, result: CommitResult, turn: _Turn) -> None:
         self.counts.new += len(result.new)
         self.counts.known += result.known
         self.counts.conflicts += result.conflicting
         for conflict in result.conflicts:
             detail = f"{window.source} has other events than those stored"
-            self._unserved(Unserved(conflict, window.scope, Reason.CONFLICT, detail))
+            turn.conflict(Unserved(conflict, window.scope, Reason.CONFLICT, detail))
         logger.debug(
             "ledgers {} of {}: {} new events, {} known", window.range, window.scope, len(result.new), result.known
         )
@@ -227,32 +252,52 @@ class SyncEngine:
                         batch.commit.position,
                     )
 
-    def _note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach, *, first: bool) -> None:
-        """Note what a source does not reach; of several the first one's word counts, unless waiting helps."""
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One source's turn at what is missing: where its reasons go, and who is asked after it.
+
+    Of several sources the first one's reason counts, and a later one's where waiting may help: what
+    is final at one source is not final while another may still serve it.
+    """
+
+    engine: SyncEngine
+    next_source: str | None
+    first: bool = True
+
+    def unserved(self, item: Unserved) -> None:
+        """Note that the source gave up a range."""
+        reasons = self.engine.reasons
+        (reasons.note if self.first or item.reason not in FINAL else reasons.suppose)(item)
+        self.engine.progress.unserved(item, self.next_source)
+
+    def conflict(self, item: Unserved) -> None:
+        """Note ledgers that differ from what is stored: no source's turn changes that."""
+        self.engine.reasons.note(item)
+        self.engine.progress.unserved(item)
+
+    def give_up(self, tasks: Iterable[Task], reason: Reason, detail: str) -> None:
+        """Note that the source gives up whole tasks."""
         for task in tasks:
-            for part in RangeSet([task.range]) - RangeSet([(reach.oldest, max(reach.oldest, reach.latest))]):
+            self.unserved(Unserved(task.range, task.scope, reason, detail))
+
+    def note_outside(self, tasks: Iterable[Task], source: Source, reach: Reach) -> None:
+        """Note what the source does not reach."""
+        for task in tasks:
+            held = RangeSet([(reach.oldest, reach.latest)] if reach.oldest <= reach.latest else [])
+            for part in RangeSet([task.range]) - held:
                 if part.last < reach.oldest:
                     detail = f"{source.name} keeps ledgers from {reach.oldest} on"
                     item = Unserved(part, task.scope, Reason.OUT_OF_RETENTION, detail)
                 else:
                     detail = f"{source.name} is at ledger {reach.latest}"
                     item = Unserved(part, task.scope, Reason.BEYOND_TIP, detail)
-                if first:
-                    self._unserved(item)
-                    continue
-                if item.reason is Reason.BEYOND_TIP:  # it will have what others no longer keep
-                    gone = self.reasons.ledgers([Reason.OUT_OF_RETENTION]) & RangeSet([part])
-                    for later in gone:
-                        self.reasons.note(Unserved(later, task.scope, item.reason, detail))
-                self.reasons.suppose(item)
-
-    def _give_up(self, tasks: Iterable[Task], reason: Reason, detail: str) -> None:
-        for task in tasks:
-            self._unserved(Unserved(task.range, task.scope, reason, detail))
-
-    def _unserved(self, item: Unserved) -> None:
-        self.reasons.note(item)
-        self.progress.unserved(item, self._next_source)
+                if self.first:
+                    self.unserved(item)
+                elif item.reason is Reason.BEYOND_TIP:  # it will have what others no longer keep
+                    self.engine.reasons.replace(item, Reason.OUT_OF_RETENTION)
+                else:
+                    self.engine.reasons.suppose(item)
 
 
 async def items_of(source: Source, task: Task) -> AsyncGenerator[Window | Unserved, None]:
@@ -270,10 +315,21 @@ def _reason(error: StellarStreamError) -> Reason:
     return Reason.UNAVAILABLE
 
 
-def _check(window: Window, task: Task, source: Source) -> None:
+def check_window(window: Window, task: Task, source: Source) -> None:
+    """Raise ``SourceMisbehavedError`` where a window is not of its task, or is called proven without certificates."""
     inside = task.range.first <= window.range.first <= window.range.last <= task.range.last
     if not inside or not set(window.scope).issubset(task.scope):
         raise SourceMisbehavedError(
             f"{source.name} handed over ledgers {window.range} of {window.scope} when asked for "
             f"{task.range} of {task.scope}"
         )
+    certified = [certificate.sequence for certificate in window.certificates]
+    if (certified or window.evidence is Evidence.PROVEN) and certified != list(
+        range(window.range.first, window.range.last + 1)
+    ):
+        raise SourceMisbehavedError(f"{source.name} has not one certificate for each of the ledgers {window.range}")
+    if window.evidence is Evidence.PROVEN and not all(certificate.proven for certificate in window.certificates):
+        raise SourceMisbehavedError(f"{source.name} calls ledgers {window.range} proven that are not")
+    for before, after in pairwise(window.certificates):
+        if after.previous_hash != before.hash:
+            raise SourceMisbehavedError(f"{source.name} has ledgers in {window.range} that do not follow on each other")

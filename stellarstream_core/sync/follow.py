@@ -14,6 +14,7 @@ from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reach, Reason, Source
 from stellarstream_core.sync.engine import SyncEngine
+from stellarstream_core.sync.reasons import FINAL
 from stellarstream_core.sync.retention import endangered
 
 DEFAULT_LEDGER_SECONDS = 5.0
@@ -27,9 +28,6 @@ GRACE_SECONDS = 0.5
 
 WARN_EVERY = 3600.0
 """Seconds between two warnings that missing ledgers leave retention."""
-
-FINAL = frozenset({Reason.OUT_OF_RETENTION, Reason.CONFLICT, Reason.UNSUPPORTED})
-"""Reasons that waiting does not change: such ledgers are tried again by the next ``sync`` only."""
 
 
 @dataclass(slots=True)
@@ -136,7 +134,7 @@ class Follower:
         if not failed:
             return False
         self._warn_of_retention(failed)
-        await self.engine.fill(failed, self.scope)
+        await self.engine.fill(failed, self.scope, dict(self._told))
         return bool(await self._failed(done))
 
     async def _failed(self, done: LedgerRange) -> RangeSet:

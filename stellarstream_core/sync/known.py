@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from stellarstream_core.certificates import Breach, LedgerCertificate
+from stellarstream_core.ranges import RangeSet
 from stellarstream_core.storage import Anchor
 
 ANCHOR_EVERY = 4096
@@ -18,6 +19,9 @@ ANCHOR_EVERY = 4096
 MOST_REMEMBERED = 20_000
 """Window ends remembered at a time; anchors are never forgotten."""
 
+MOST_GAPS = 50
+"""Gaps whose neighbours are kept as anchors at the end of a run."""
+
 
 class KnownLedgers:
     """Hashes of ledgers by sequence: stored anchors, and the ends of windows seen in this run."""
@@ -25,8 +29,7 @@ class KnownLedgers:
     def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
         self._anchors = {anchor.ledger: anchor.hash for anchor in anchors}
         self._ends: OrderedDict[int, str] = OrderedDict()
-        self.highest: Anchor | None = None
-        """The highest ledger checked in this run: where the next run begins, so worth keeping at its end."""
+        self._highest: Anchor | None = None
 
     def contradiction(self, certificates: Sequence[LedgerCertificate]) -> str | None:
         """Return how the certificates of consecutive ledgers contradict what is known, or None."""
@@ -51,8 +54,8 @@ class KnownLedgers:
         self._ends[certificates[0].sequence - 1] = certificates[0].previous_hash
         self._ends[certificates[-1].sequence] = certificates[-1].hash
         last = certificates[-1]
-        if self.highest is None or last.sequence > self.highest.ledger:
-            self.highest = Anchor(last.sequence, last.hash)
+        if self._highest is None or last.sequence > self._highest.ledger:
+            self._highest = Anchor(last.sequence, last.hash)
         while len(self._ends) > MOST_REMEMBERED:
             self._ends.popitem(last=False)
         anchors = [
@@ -62,6 +65,14 @@ class KnownLedgers:
         ]
         self._anchors.update({anchor.ledger: anchor.hash for anchor in anchors})
         return anchors
+
+    def worth_keeping(self, gaps: RangeSet) -> list[Anchor]:
+        """Return what the next run must know at the end of this one: the highest ledger, and those around gaps."""
+        edges = [ledger for gap in gaps.ranges[:MOST_GAPS] for ledger in (gap.first - 1, gap.last)]
+        found = {ledger: Anchor(ledger, self._ends[ledger]) for ledger in edges if ledger in self._ends}
+        if self._highest is not None:
+            found[self._highest.ledger] = self._highest
+        return [found[ledger] for ledger in sorted(found) if ledger not in self._anchors]
 
     def _known(self, ledger: int) -> str | None:
         return self._anchors.get(ledger) or self._ends.get(ledger)

@@ -10,6 +10,9 @@ from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reason, Unserved
 
+FINAL = frozenset({Reason.OUT_OF_RETENTION, Reason.CONFLICT, Reason.UNSUPPORTED})
+"""Reasons that waiting does not change: such ledgers are tried again by the next ``sync`` only."""
+
 
 @dataclass(slots=True)
 class Reasons:
@@ -39,9 +42,25 @@ class Reasons:
 
     def suppose(self, item: Unserved) -> None:
         """Take a reason in for those of its ledgers that have none yet."""
-        known = RangeSet(other.range for other in self._known.get(item.scope, ()))
+        known = RangeSet(other.range for other in _overlapping(self._known.get(item.scope, []), item.range))
         for part in RangeSet([item.range]) - known:
             self.note(Unserved(part, item.scope, item.reason, item.detail))
+
+    def replace(self, item: Unserved, old: Reason) -> None:
+        """Take a reason in for those of its ledgers that have none yet, or have the reason ``old``."""
+        others = RangeSet(
+            other.range
+            for other in _overlapping(self._known.get(item.scope, []), item.range)
+            if other.reason is not old
+        )
+        for part in RangeSet([item.range]) - others:
+            self.note(Unserved(part, item.scope, item.reason, item.detail))
+
+    def forget(self, reasons: Iterable[Reason]) -> None:
+        """Drop these reasons: something has changed that may make them untrue."""
+        dropped = frozenset(reasons)
+        for scope, known in self._known.items():
+            self._known[scope] = [item for item in known if item.reason not in dropped]
 
     def ledgers(self, reasons: Iterable[Reason]) -> RangeSet:
         """Return the ledgers that some contract lacks for one of these reasons."""

@@ -18,6 +18,9 @@ from stellarstream_core.sync.reasons import Reasons
 if TYPE_CHECKING:
     from stellarstream_core.sync.findings import Findings
 
+MOST_SHOWN = 1_000
+"""Unproven ranges listed in a sync's report; 'verify' lists more."""
+
 NEVER_FETCHED = "not-fetched"
 
 
@@ -194,7 +197,11 @@ class SyncReport:
             "seconds": round(self.seconds, 3),
         }
         if self.findings is not None:
-            body["verified"] = {**self.findings.counts(), "broken": self.findings.broken_json()}
+            body["verified"] = {
+                **self.findings.counts(),
+                "broken": self.findings.broken_json(),
+                "unproven": [item.to_json() for item in self.findings.unproven[:MOST_SHOWN]],
+            }
         return body
 
 

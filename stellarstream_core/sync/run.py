@@ -20,6 +20,7 @@ from stellarstream_core.sources import Reach, Reason, Source, Unserved
 from stellarstream_core.storage import Storage, SyncState
 from stellarstream_core.sync.bounds import resolve
 from stellarstream_core.sync.engine import SyncEngine
+from stellarstream_core.sync.findings import Findings
 from stellarstream_core.sync.follow import Follower
 from stellarstream_core.sync.opening import open_sources
 from stellarstream_core.sync.progress import Progress
@@ -73,6 +74,7 @@ class SyncRun:
     sinks: Sequence[Sink] = ()
     provers: Sequence[Source] = ()
     _left_out: list[Source] = field(default_factory=list, init=False)
+    _reaches: dict[str, Reach] = field(default_factory=dict, init=False)
 
     async def execute(self, stop: asyncio.Event) -> SyncReport:
         """Run to the end, or until ``stop`` is set, and report on what was asked.
@@ -91,13 +93,16 @@ class SyncRun:
                 if course is None:
                     raise SyncInterruptedError("Stopped before any source had answered; nothing was changed.")
                 await engine.learn_anchors()
-                upgrade = await self._upgrade(engine) if self.request.verify else None
+                upgrade = (
+                    Upgrade(engine, self.request.scope, partial(self._verifier, engine))
+                    if self.request.verify
+                    else None
+                )
                 gone_through = await self._work(engine, course, upgrade, stop)
-                if (highest := engine.known_ledgers.highest) is not None:
-                    await engine.in_thread(partial(self.storage.add_anchor, highest))
             coverage = await engine.in_thread(
                 lambda: read_coverage(self.storage, gone_through, self.request.scope, engine.reasons)
             )
+            await engine.in_thread(partial(engine.keep_ends, RangeSet(gap.range for gap in coverage.gaps)))
         finally:
             engine.close()
         return SyncReport(coverage, engine.counts, monotonic() - began, upgrade.findings if upgrade else None)
@@ -124,25 +129,14 @@ class SyncRun:
         asked = course.begin if request.first is not None else None
         begin = request.start_ledger or asked or start or course.begin
         await engine.in_thread(lambda: self.storage.want(request.scope, begin))
-        if wanted is not None:
-            missing = RangeSet(task.range for task in await engine.missing(RangeSet([wanted]), request.scope))
-            if (warning := endangered(missing, {item.source.name: item.reach for item in opened})) is not None:
-                logger.warning("{}", warning)
+        self._reaches = {item.source.name: item.reach for item in opened}
         return course
 
-    async def _upgrade(self, engine: SyncEngine) -> Upgrade:
+    async def _verifier(self, engine: SyncEngine, findings: Findings) -> Verifier:
         """Open the provers; raises what they raise where none can serve."""
         opened = await open_sources(self.provers, self.passphrase, self.storage, engine.in_thread, keep_tips=False)
-        verifier = Verifier(
-            self.storage,
-            [item.source for item in opened],
-            self.request.scope,
-            engine.in_thread,
-            repair=True,
-            known=engine.known_ledgers,
-            publish=engine.publish,
-        )
-        return Upgrade(verifier)
+        sources = [item.source for item in opened]
+        return Verifier(engine, sources, self.request.scope, repair=True, findings=findings)
 
     def _resume(self, known: Mapping[str, SyncState], start: int | None) -> int | None:
         """Return the first ledger that some contract of the scope lacks; None where nothing tells where to begin."""
@@ -182,6 +176,7 @@ class SyncRun:
                     await _cancelled(beside)
             elif not course.empty:
                 await engine.fill(RangeSet([course.reported]), scope)
+                await self._warn_of_retention(engine, course.reported)
             if upgrade is not None and not course.empty:
                 await upgrade.run(LedgerRange(course.begin, max(reached, course.begin)))
             return True
@@ -192,6 +187,12 @@ class SyncRun:
                 Unserved(course.reported, scope, Reason.INTERRUPTED, "stopped before it was fetched")
             )
         return LedgerRange(course.reported.first, reached)
+
+    async def _warn_of_retention(self, engine: SyncEngine, wanted: LedgerRange) -> None:
+        """Say that what is still missing will soon be out of every source's retention, if it will."""
+        missing = RangeSet(task.range for task in await engine.missing(RangeSet([wanted]), self.request.scope))
+        if (warning := endangered(missing, self._reaches)) is not None:
+            logger.warning("{}", warning)
 
     async def _join_late(self, engine: SyncEngine) -> None:
         """Try again, now and then, to open the sources that did not answer at the start."""
@@ -205,6 +206,7 @@ class SyncRun:
                     continue
                 self._left_out.remove(source)
                 engine.sources = [one for one in self.sources if one not in self._left_out]
+                engine.reasons.forget([Reason.OUT_OF_RETENTION, Reason.UNSUPPORTED])  # of the others: it may have them
                 logger.info("source {} answers now and is used", source.name)
 
 

@@ -13,11 +13,12 @@ from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Source
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.engine import SyncEngine
-from stellarstream_core.sync.findings import VerifyReport
+from stellarstream_core.sync.findings import Findings, VerifyReport
 from stellarstream_core.sync.opening import open_sources
 from stellarstream_core.sync.progress import Progress
+from stellarstream_core.sync.report import read_gaps
 from stellarstream_core.sync.run import until_stopped
-from stellarstream_core.sync.verify import Verifier, read_result
+from stellarstream_core.sync.verify import Verifier, digest_stored
 
 
 @dataclass(slots=True)
@@ -43,31 +44,23 @@ class Verification:
         self.storage.durable = bool(self.sinks)
         engine = SyncEngine(self.storage, self.sources, self.sinks)
         try:
-            verifier = await until_stopped(self._verify(engine), stop)
-            if verifier is None:
+            found: tuple[Findings, str] | None = await until_stopped(self._verify(engine), stop)
+            if found is None:
                 return None
-            return await engine.in_thread(
-                lambda: read_result(self.storage, self.wanted, self.scope, verifier.findings, monotonic() - began)
-            )
+            gaps = await engine.in_thread(lambda: read_gaps(self.storage, self.wanted, self.scope))
+            return VerifyReport(self.wanted, self.scope, found[0], gaps, found[1], monotonic() - began)
         finally:
             engine.close()
 
-    async def _verify(self, engine: SyncEngine) -> Verifier:
+    async def _verify(self, engine: SyncEngine) -> tuple[Findings, str]:
+        """Return what was found, and the digest of what is stored."""
         await engine.in_thread(self._check_network)
         opened = await open_sources(self.sources, self.passphrase, self.storage, engine.in_thread, keep_tips=False)
         await engine.learn_anchors()
-        verifier = Verifier(
-            self.storage,
-            [item.source for item in opened],
-            self.scope,
-            engine.in_thread,
-            repair=self.repair,
-            known=engine.known_ledgers,
-            progress=self.progress,
-            publish=engine.publish,
-        )
+        sources = [item.source for item in opened]
+        verifier = Verifier(engine, sources, self.scope, repair=self.repair, progress=self.progress)
         await verifier.verify(self.wanted)
-        return verifier
+        return verifier.findings, await digest_stored(engine, self.wanted, self.scope)
 
     def _check_network(self) -> None:
         """Raise ``NetworkMismatchError`` where the database is of another network."""

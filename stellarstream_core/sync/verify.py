@@ -10,23 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from hashlib import sha256
+from typing import NamedTuple, TypeVar
 
 from loguru import logger
 
-from stellarstream_core.digest import digest_events
-from stellarstream_core.errors import ProtocolUpgradeNeededError, StellarStreamError, StorageError
+from stellarstream_core.digest import event_frame
+from stellarstream_core.errors import NetworkResetError, ProtocolUpgradeNeededError, StellarStreamError, StorageError
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reason, Source, Unserved, Window
-from stellarstream_core.storage import CommitResult, Storage
-from stellarstream_core.sync.engine import items_of
-from stellarstream_core.sync.findings import Findings, Unproven, VerifyReport
-from stellarstream_core.sync.known import KnownLedgers
+from stellarstream_core.storage import Storage
+from stellarstream_core.sync.asking import reach_of
+from stellarstream_core.sync.engine import SyncEngine, check_window, items_of
+from stellarstream_core.sync.findings import Findings
 from stellarstream_core.sync.plan import Task, clip, plan
 from stellarstream_core.sync.progress import Progress, Silence
-from stellarstream_core.sync.report import read_gaps
 
 T = TypeVar("T")
 
@@ -68,31 +68,28 @@ def compare(stored: Iterable[ContractEvent], read: Iterable[ContractEvent]) -> D
     return Difference(missing, extra, different)
 
 
-class InThread(Protocol):
-    """Runs a storage call off the event loop."""
-
-    async def __call__(self, call: Callable[[], T], /) -> T:
-        """Return what the call returns."""
-        ...
-
-
 @dataclass(slots=True)
 class Verifier:
     """Verifies ranges of ``scope`` against ``sources``, in order of preference, and collects ``findings``.
 
-    ``in_thread`` runs storage calls; ``repair`` commits what was read where it adds to what is stored,
-    and ``publish`` is told of each such commit, in the same thread.
+    ``repair`` commits what was read where it adds to what is stored, through the engine.
     """
 
-    storage: Storage
+    engine: SyncEngine
     sources: Sequence[Source]
     scope: Scope
-    in_thread: InThread
     repair: bool = False
-    known: KnownLedgers = field(default_factory=KnownLedgers)
     progress: Progress = field(default_factory=Silence)
     findings: Findings = field(default_factory=Findings)
-    publish: Callable[[CommitResult], None] = lambda _: None
+
+    @property
+    def storage(self) -> Storage:
+        """The database; call it through :meth:`in_thread`."""
+        return self.engine.storage
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Run a storage call in the engine's storage thread."""
+        return await self.engine.in_thread(call)
 
     async def verify(self, within: LedgerRange) -> None:
         """Read a range again and compare it; raises ``StorageError`` where the database fails."""
@@ -104,7 +101,11 @@ class Verifier:
             left = await self._read_again(source, tasks)
             for item in left:
                 self.progress.unserved(item, following)
-            tasks = [Task(item.range, item.scope) for item in left]
+            gaps: dict[str, list[LedgerRange]] = {}
+            for item in left:
+                for contract in item.scope:
+                    gaps.setdefault(contract, []).append(item.range)
+            tasks = plan({contract: RangeSet(ranges) for contract, ranges in gaps.items()})
             if not tasks:
                 break
         for item in left:
@@ -112,13 +113,13 @@ class Verifier:
 
     async def _read_again(self, source: Source, tasks: Sequence[Task]) -> list[Unserved]:
         """Return what the source did not serve."""
-        left: list[Unserved] = []
         try:
-            reach = await source.reach()
+            reach = await reach_of(source)
         except StellarStreamError as error:
             return [Unserved(task.range, task.scope, Reason.UNAVAILABLE, str(error)) for task in tasks]
         within = LedgerRange(reach.oldest, reach.latest) if 0 < reach.oldest <= reach.latest else None
         inside, outside = clip(tasks, within)
+        left: list[Unserved] = []
         for task in outside:
             gone = task.range.last < reach.oldest
             detail = f"{source.name} has ledgers {reach.oldest} to {reach.latest}"
@@ -126,31 +127,35 @@ class Verifier:
                 Unserved(task.range, task.scope, Reason.OUT_OF_RETENTION if gone else Reason.BEYOND_TIP, detail)
             )
         for task in inside:
-            try:
-                async with aclosing(items_of(source, task)) as items:
-                    async for item in items:
-                        refused = item if isinstance(item, Unserved) else await self._compare(item)
-                        if refused is not None:
-                            left.append(self._given_up(refused, source))
-            except StorageError:
-                raise
-            except StellarStreamError as error:
-                reason = Reason.UNSUPPORTED if isinstance(error, ProtocolUpgradeNeededError) else Reason.UNAVAILABLE
-                left += self._rest(task, left, reason, str(error))
-            except Exception as error:  # a source is a plugin: whatever it raises is a failure of its range
-                logger.opt(exception=error).error("source {} failed over ledgers {}", source.name, task.range)
-                left += self._rest(task, left, Reason.MISBEHAVED, f"{source.name} raised {type(error).__name__}")
+            left += await self._read_task(source, task)
         return left
 
-    def _rest(self, task: Task, left: Sequence[Unserved], reason: Reason, detail: str) -> list[Unserved]:
-        """Return what of a task a source neither handed over nor gave up before it failed."""
-        lacking = {
-            contract: RangeSet([task.range])
-            - self.findings.read.get(contract, RangeSet())
-            - RangeSet(item.range for item in left if contract in item.scope.members)
-            for contract in task.scope
-        }
-        return [Unserved(piece.range, piece.scope, reason, detail) for piece in plan(lacking)]
+    async def _read_task(self, source: Source, task: Task) -> list[Unserved]:
+        left: list[Unserved] = []
+        done: dict[str, list[LedgerRange]] = {contract: [] for contract in task.scope}
+        reason, detail = Reason.MISBEHAVED, f"{source.name} said nothing of them"
+        try:
+            async with aclosing(items_of(source, task)) as items:
+                async for item in items:
+                    if isinstance(item, Unserved):
+                        refused: Unserved | None = item
+                    else:
+                        check_window(item, task, source)
+                        refused = await self._compare(item)
+                    if refused is not None:
+                        left.append(self._given_up(refused, source))
+                    for contract in item.scope:
+                        done.setdefault(contract, []).append(item.range)
+        except (StorageError, NetworkResetError):
+            raise
+        except StellarStreamError as error:
+            reason = Reason.UNSUPPORTED if isinstance(error, ProtocolUpgradeNeededError) else Reason.UNAVAILABLE
+            detail = str(error)
+        except Exception as error:  # a source is a plugin: whatever it raises is a failure of its range
+            logger.opt(exception=error).error("source {} failed over ledgers {}", source.name, task.range)
+            detail = f"{source.name} raised {type(error).__name__}"
+        lacking = {contract: RangeSet([task.range]) - RangeSet(done[contract]) for contract in task.scope}
+        return [*left, *(Unserved(piece.range, piece.scope, reason, detail) for piece in plan(lacking))]
 
     def _given_up(self, item: Unserved, source: Source) -> Unserved:
         if item.reason is Reason.PROOF_FAILED:
@@ -158,63 +163,72 @@ class Verifier:
         return item
 
     async def _compare(self, window: Window) -> Unserved | None:
-        """Compare one window; return it as given up where it contradicts what is known of its ledgers."""
-        if (contradiction := self.known.contradiction(window.certificates)) is not None:
-            return Unserved(window.range, window.scope, Reason.PROOF_FAILED, contradiction)
-        difference = await self.in_thread(
-            lambda: compare(stored_events(self.storage, window.range, window.scope), window.events)
-        )
+        """Compare one window, and repair what it can; return it as given up where it contradicts what is known."""
+
+        def look() -> Difference | str:
+            if (contradiction := self.engine.known_ledgers.contradiction(window.certificates)) is not None:
+                return contradiction
+            return compare(stored_events(self.storage, window.range, window.scope), window.events)
+
+        difference = await self.in_thread(look)
+        if isinstance(difference, str):
+            return Unserved(window.range, window.scope, Reason.PROOF_FAILED, difference)
+        refused = RangeSet()
+        if self.repair:
+            repaired = await self._repair(window, difference)
+            if isinstance(repaired, str):
+                return Unserved(window.range, window.scope, Reason.PROOF_FAILED, repaired)
+            refused = repaired
+        else:
+            self.engine.known_ledgers.note(window.certificates)
         found = self.findings
         found.take(window)
         found.extra.add(difference.extra)
         found.different.add(difference.different)
-        found.unequal |= _ledgers_of([*difference.extra, *difference.different])
         for reason, ledgers in _doubts(window).items():
             found.doubt(ledgers, reason)
+        lost = [i for i in difference.missing if not self.repair or int(i[:19]) >> 32 in refused]
+        found.missing.add(lost)
+        unequal = _ledgers_of([*difference.extra, *difference.different, *lost]) | refused
+        if unequal:
+            found.differs(unequal)
         if difference.different or difference.extra:
             await self._name_flavours(window)
-        if self.repair:
-            await self._repair(window, difference)
-        else:
-            found.missing.add(difference.missing)
-            found.unequal |= _ledgers_of(difference.missing)
-        self.known.note(window.certificates)
         self.progress.committed(window.range, window.range.size * len(window.scope) / len(self.scope), 0)
         return None
 
-    async def _repair(self, window: Window, difference: Difference) -> None:
-        """Commit the window, less the ledgers that hold stored events it does not have."""
-        bad = _ledgers_of(difference.extra)
-        for piece in RangeSet([window.range]) - bad:
+    async def _repair(self, window: Window, difference: Difference) -> RangeSet | str:
+        """Commit the window, less the ledgers that hold stored events it does not have.
+
+        Returns the ledgers that stay as they are: those, and those that the commit refused.
+        """
+        refused = _ledgers_of(difference.extra)
+        for piece in RangeSet([window.range]) - refused:
             part = replace(
                 window,
                 range=piece,
                 events=[event for event in window.events if piece.first <= event.ledger <= piece.last],
                 certificates=tuple(c for c in window.certificates if piece.first <= c.sequence <= piece.last),
             )
-            result = await self.in_thread(partial(self._commit, part))
+            result = await self.in_thread(partial(self.engine.commit, part))
+            if isinstance(result, str):
+                return result
             self.findings.added.add([event.id for event in result.new])
-        self.findings.missing.add([i for i in difference.missing if int(i[:19]) >> 32 in bad])
-
-    def _commit(self, part: Window) -> CommitResult:
-        result = self.storage.commit(part)
-        for anchor in self.known.note(part.certificates):
-            self.storage.add_anchor(anchor)
-        self.publish(result)
-        return result
+            if result.conflicts:
+                self.findings.refused += result.conflicting
+                refused |= result.conflicts
+        return refused
 
     async def _name_flavours(self, window: Window) -> None:
         """Note where the ledgers were stored from meta of another flavour: that is what the difference is."""
 
-        def read() -> list[Unproven]:
-            return [
-                Unproven(part.range, "flavour", f"stored from {part.flavour}, read again as {window.flavour}")
-                for contract in window.scope
-                for part in self.storage.covered_ranges(contract, window.range)
-                if part.flavour and window.flavour and part.flavour != window.flavour
-            ]
+        def read() -> set[tuple[LedgerRange, str]]:
+            parts = (p for contract in window.scope for p in self.storage.covered_ranges(contract, window.range))
+            return {(part.range, part.flavour) for part in parts if part.flavour not in {"", window.flavour}}
 
-        self.findings.flavours.extend(item for item in await self.in_thread(read) if item not in self.findings.flavours)
+        if window.flavour:
+            for ledgers, flavour in await self.in_thread(read):
+                self.findings.made_as(RangeSet([ledgers]), flavour, window.flavour)
 
 
 def stored_events(storage: Storage, within: LedgerRange, scope: Scope) -> Iterator[ContractEvent]:
@@ -228,12 +242,16 @@ def stored_events(storage: Storage, within: LedgerRange, scope: Scope) -> Iterat
         after = page[-1].id
 
 
-def read_result(
-    storage: Storage, wanted: LedgerRange, scope: Scope, findings: Findings, seconds: float
-) -> VerifyReport:
-    """Read from the database what a report holds beside the findings."""
-    digest = digest_events(stored_events(storage, wanted, scope))
-    return VerifyReport(wanted, scope, findings, read_gaps(storage, wanted, scope), digest, seconds)
+async def digest_stored(engine: SyncEngine, wanted: LedgerRange, scope: Scope) -> str:
+    """Return the digest of a range's stored events (:mod:`stellarstream_core.digest`), read page by page."""
+    digest, after = sha256(), ""
+    while True:
+        page = await engine.in_thread(partial(engine.storage.events, wanted, scope, after=after, limit=PAGE))
+        for event in page:
+            digest.update(event_frame(event))
+        if len(page) < PAGE:
+            return digest.hexdigest()
+        after = page[-1].id
 
 
 def _doubts(window: Window) -> dict[str, RangeSet]:

@@ -166,7 +166,7 @@ def measure(kind: str, fresh, folder: str, ledgers: int, contracts: list[str]) -
     return results
 
 
-def main(ledgers: int = 300) -> dict[str, list[dict[str, float]]]:
+def main(ledgers: int = 200) -> dict[str, list[dict[str, float]]]:
     if not all((FIXTURES / f"pubnet-ledgers/ledger-{one}.xdr.gz").exists() for one in SEQUENCES):
         print("lake left out: the recorded pubnet ledgers are not at hand")
         return {}

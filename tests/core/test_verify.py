@@ -325,3 +325,5 @@ def test_lists_are_capped_and_counts_stay_exact():
     found.breaks(LedgerRange(1, 5_000), "why")
     assert (len(found.missing.ids), found.missing.count) == (10_000, 25_000)
     assert (len(found.broken), found.broken_count) == (1_000, 5_000)
+    found.breaks(LedgerRange(1, 5_000), "again, at another source")
+    assert found.broken_count == 5_000

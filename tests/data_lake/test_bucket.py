@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -376,6 +377,7 @@ async def test_closing_waits_for_what_is_under_way_and_nothing_begins_after_it(m
             await task
         await source.close()
         asked = len(bucket.log)
+        assert not [one for one in threading.enumerate() if one.name.startswith("bucket")]
         await asyncio.sleep(0.3)
         assert len(bucket.log) == asked
 

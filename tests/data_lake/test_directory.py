@@ -68,8 +68,8 @@ def told():
     ],
 )
 async def test_every_layout_gives_the_same_events(tmp_path, made, streams, per_batch, batches, prove):
-    lake(tmp_path, made, per_batch=per_batch, batches=batches)
-    latest = made.latest - (made.latest + 1) % per_batch
+    lake(tmp_path, made, last=140, per_batch=per_batch, batches=batches)
+    latest = 140 - 141 % per_batch
     async with source_on(url_of(tmp_path), made.passphrase, prove=prove) as source:
         assert (await source.identity()).passphrase == made.passphrase
         reach = await source.reach()
@@ -129,12 +129,12 @@ async def test_recorded_pubnet_ledgers_give_the_events_that_get_events_gives(tmp
 @pytest.mark.parametrize("suffix", [".xdr.zst", ".xdr.zstd"])
 @pytest.mark.parametrize(("per_batch", "batches"), [(1, 64_000), (1, 1), (64, 10)])
 async def test_an_older_lake_without_a_manifest_shows_its_layout(tmp_path, made, streams, per_batch, batches, suffix):
-    lake(tmp_path, made, per_batch=per_batch, batches=batches, suffix=suffix, with_manifest=False)
+    lake(tmp_path, made, last=130, per_batch=per_batch, batches=batches, suffix=suffix, with_manifest=False)
     async with source_on(url_of(tmp_path), made.passphrase) as source:
         identity = await source.identity()
         assert (identity.passphrase, identity.version) == (None, "SEP-54, without a manifest")
-        items = await collect(source, 2, 255, streams)
-        assert [event.id for event in events_of(items)] == made.ids(2, 255, streams)
+        items = await collect(source, 2, 127, streams)
+        assert [event.id for event in events_of(items)] == made.ids(2, 127, streams)
 
 
 async def test_what_is_no_object_is_passed_over(tmp_path, made):

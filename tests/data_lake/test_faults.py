@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import pytest
 from aiohttp import web
+from loguru import logger
 
 from stellarstream_core.errors import ProtocolUpgradeNeededError, SettingsError, XdrError
 from stellarstream_core.ranges import LedgerRange, RangeSet
@@ -166,13 +167,41 @@ async def test_events_cannot_be_changed_dropped_or_added_unnoticed(tmp_path, mad
         assert gap.detail.startswith("invocation-events")
 
 
-async def test_the_chain_is_checked_from_the_ledger_before_and_to_the_one_after(tmp_path, made):
-    have = files(made)
-    have[name_of(BAD)] = header_of_another_chain(made)
+def sibling(made, ledger: int) -> bytes:
+    """A ledger that names the right predecessor, but is not the one that its successor names."""
+    from stellar_sdk import xdr
+
+    changed = xdr.LedgerCloseMeta.from_xdr_bytes(made.metas[ledger])
+    entry = changed.v2.ledger_header
+    entry.header.scp_value.close_time.time_point.uint64 += 1
+    entry.hash = xdr.Hash(sha256(entry.header.to_xdr_bytes()).digest())
+    return one(made, changed.to_xdr_bytes(), ledger)
+
+
+@pytest.mark.parametrize("first", [20, BAD])
+async def test_the_last_ledger_is_checked_by_the_one_after_the_range(tmp_path, made, first):
+    have = files(made) | {name_of(BAD): sibling(made, BAD)}
     async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
-        for first, last in [(BAD, BAD), (BAD, 45), (20, BAD), (BAD, END)]:
-            gaps = gaps_of(await collect(source, first, last, EVERYTHING))
-            assert BAD in RangeSet(gap.range for gap in gaps), (first, last)
+        (gap,) = gaps_of(await collect(source, first, BAD, EVERYTHING))
+        assert (gap.range, gap.reason) == (LedgerRange(BAD, BAD), Reason.PROOF_FAILED)
+        assert gap.detail.startswith("chain-break")
+
+
+async def test_the_first_ledger_is_checked_by_the_one_before_the_range(tmp_path, made):
+    have = files(made, last=BAD) | {name_of(BAD): header_of_another_chain(made)}
+    async with source_on(f"file://{write(tmp_path, have)}", made.passphrase) as source:
+        (gap,) = gaps_of(await collect(source, BAD, BAD, EVERYTHING))
+        assert (gap.range, gap.reason) == (LedgerRange(BAD, BAD), Reason.PROOF_FAILED)
+        assert gap.detail.startswith("chain-break")
+
+
+async def test_a_follower_checks_each_ledger_by_the_one_it_took_before(tmp_path, made):
+    write(tmp_path, files(made, last=BAD - 1))
+    async with source_on(f"file://{tmp_path}", made.passphrase) as source:
+        assert not gaps_of(await collect(source, 20, BAD - 1, EVERYTHING))
+        write(tmp_path, {name_of(BAD): header_of_another_chain(made), name_of(BAD - 1): b"no longer readable"})
+        (gap,) = gaps_of(await collect(source, BAD, BAD, EVERYTHING))
+        assert gap.detail.startswith("chain-break")
 
 
 async def test_neighbours_that_cannot_be_read_are_no_fault_of_the_range(tmp_path, made):
@@ -203,7 +232,7 @@ async def test_a_newer_protocol_stops_the_source_after_what_comes_before(tmp_pat
 
 
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("how", ["503", "500", "429", "cut", "reset", "soft", "damaged"])
+@pytest.mark.parametrize("how", ["503", "500", "429", "cut", "reset", "soft", "damaged", "tampered"])
 async def test_what_passes_is_tried_again_until_it_has_passed(made, how, times):
     lake = WebLake(files(made))
     left = {name_of(n): times for n in (10, 30, 31, 50)}
@@ -223,15 +252,23 @@ async def test_what_passes_is_tried_again_until_it_has_passed(made, how, times):
             await answer.write(lake.files[key][:100])
             request.transport.close()
             return answer
+        if how == "tampered":
+            ledger = next(n for n in (10, 30, 31, 50) if name_of(n) == key)
+            return web.Response(body=one(made, flipped(made.metas[ledger], 200 + left[key]), ledger))
         if how == "soft":
             return web.Response(body=b"<html>one moment %d</html>" % left[key])
         return web.Response(body=lake.files[key][: -5 - left[key]])
 
     lake.trap = trap
     clock = Clock()
+    lines: list[str] = []
+    number = logger.add(lambda message: lines.append(str(message)), level="WARNING")
     async with lake.serving(), source_on(lake.url, made.passphrase, timing=clock.timing()) as source:
         items = await collect(source, 2, END, EVERYTHING)
         assert not gaps_of(items)
+        if how != "tampered":
+            assert not lines, "an object that could not be read before cannot have been replaced"
+        logger.remove(number)
         assert [e.id for e in events_of(items)] == made.ids(2, END, EVERYTHING)
     if how != "reset":  # a lost connection is made again by the client itself
         assert clock.slept
@@ -446,7 +483,7 @@ async def test_closing_in_the_middle_stops_every_request(made):
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.1, 0.2])
 async def test_a_cancelled_reader_leaves_nothing_behind(made, seconds):
     lake = WebLake(files(made))
-    async with lake.serving(), source_on(lake.url, made.passphrase) as source:
+    async with lake.serving(), source_on(lake.url, made.passphrase, {"in_flight": 8}) as source:
         await source.reach()
         lake.delay = 0.05
         task = asyncio.create_task(collect(source, 2, END, EVERYTHING))
