@@ -22,6 +22,7 @@ from stellarstream_core.xdr.asset import asset_contract_id, asset_of_event
 from stellarstream_core.xdr.ledger import (
     Ledger,
     LedgerHeader,
+    envelope_hash,
     ledger_events,
     read_ledger,
     read_ledger_header,
@@ -97,10 +98,12 @@ class LedgerWindows:
         self._passphrase = passphrase
         self._classic_required = classic_events_required
         self._wanted = None if scope.everything else frozenset(map(contract_id_bytes, scope))
-        self._prefilter = None if prove or self._wanted is None else Prefilter(self._wanted)
         self._network_id = sha256(passphrase.encode()).digest()
         self._native = asset_contract_id("native", self._network_id)
-        self._network_seen = False
+        self._assets = {self._native}
+        self._prefilter = None
+        if not prove and self._wanted is not None and not (classic_events_required and self._native in self._wanted):
+            self._prefilter = Prefilter(self._wanted)
         self._tip: tuple[int, bytes] | None = None
         self._withheld: Reading | None = None
         self._suspects: list[Reading] | None = None
@@ -116,8 +119,8 @@ class LedgerWindows:
         :class:`ProtocolUpgradeNeededError`: nothing is skipped over an unknown arm.
         """
         try:
-            if not self._network_seen:
-                self._check_network(sequence, meta)
+            if signed_for(meta, self._passphrase) is False:
+                raise ProofFailedError(sequence, Breach.NETWORK, "its transactions are signed for another network")
             if self._prefilter is not None and not self._prefilter.may_hold(meta):
                 header = read_ledger_header(meta)
                 _check_header(sequence, header)
@@ -141,17 +144,28 @@ class LedgerWindows:
         detail = f"ledger {sequence} is damaged: {error.message} But the ledger is of protocol {header.protocol}"
         return self._given_up(sequence, Reason.MISBEHAVED, detail)
 
-    def read_parsed(self, sequence: int, ledger: Ledger) -> Reading:
-        """Read a ledger whose parts were fetched one by one; see :meth:`read`."""
+    def read_parsed(
+        self, sequence: int, ledger: Ledger, envelopes: Collection[tuple[bytes, bytes]] | None = None
+    ) -> Reading:
+        """Read a ledger whose parts were fetched one by one; see :meth:`read`.
+
+        ``envelopes`` are hash and ``TransactionEnvelope`` of some of its transactions: they show its network.
+        """
         try:
+            for tx_hash, envelope in envelopes or ():
+                if envelope_hash(envelope, self._passphrase) != tx_hash:
+                    raise ProofFailedError(
+                        sequence, Breach.NETWORK, f"transaction {tx_hash.hex()} is signed for another network"
+                    )
             _check_header(sequence, ledger.header)
             certificate = prove(ledger, self._network_id) if self._prove else None
             events = ledger_events(ledger, self._wanted)
         except (ProofFailedError, XdrError, SourceMisbehavedError) as error:
             return self._failed(sequence, error)
         flavour = certificate.flavour if certificate is not None else flavour_of(ledger)
+        assets = self._has_assets(events)
         off = flavour is Flavour.V4 and ledger.header.protocol >= UNIFIED_EVENTS
-        if off and self._classic_required and self._needs_classic(events):
+        if off and self._classic_required and assets:
             detail = (
                 f"{self._source} has ledger {sequence} without classic events (EMIT_CLASSIC_EVENTS is off there), "
                 f"so {self._scope} would not be whole; classic_events = 'optional' takes it as it is"
@@ -161,27 +175,22 @@ class LedgerWindows:
         if certificate is not None:
             if Doubt.RECONCILED in certificate.doubts:
                 named += "+reconciled"
-            if certificate.unhashed_events and (self._wanted is None or unhashed_events(ledger, events)):
+            classic = ledger.header.protocol >= UNIFIED_EVENTS and bool(ledger.transactions) and not off
+            if (assets and classic) or (certificate.unhashed_events and unhashed_events(ledger, events)):
                 certificate = replace(certificate, doubts=certificate.doubts | {Doubt.CLASSIC_EVENTS})
         return Reading(sequence, ledger.header, events, certificate, named)
 
-    def _check_network(self, sequence: int, meta: bytes) -> None:
-        verdict = signed_for(meta, self._passphrase)
-        if verdict is False:
-            raise ProofFailedError(sequence, Breach.NETWORK, "its transactions are signed for another network")
-        if verdict:
-            self._network_seen = True
-
-    def _needs_classic(self, events: Collection[ContractEvent]) -> bool:
-        """Tell whether the scope is everything or holds an asset contract, as far as its events show it."""
-        if self._wanted is None or self._native in self._wanted:
+    def _has_assets(self, events: Collection[ContractEvent]) -> bool:
+        """Tell whether the scope is everything or holds an asset contract, as far as events have shown it by now."""
+        if self._wanted is None:
             return True
-        return any(
-            event.contract_id is not None
-            and (asset := asset_of_event(event)) is not None
-            and asset_contract_id(asset, self._network_id) == contract_id_bytes(event.contract_id)
-            for event in events
-        )
+        for event in events:
+            if event.contract_id is None or (asset := asset_of_event(event)) is None:
+                continue
+            contract = contract_id_bytes(event.contract_id)
+            if contract not in self._assets and asset_contract_id(asset, self._network_id) == contract:
+                self._assets.add(contract)
+        return not self._assets.isdisjoint(self._wanted)
 
     def _failed(self, sequence: int, error: ProofFailedError | XdrError | SourceMisbehavedError) -> Reading:
         if isinstance(error, ProtocolUpgradeNeededError):

@@ -98,6 +98,7 @@ class SourceIdentity:
 
     ``passphrase`` is None where the source has no word for its network (an old data lake); then it
     has to make sure by itself, such as by the transactions' signatures, that its ledgers belong to it.
+    ``proves``: its windows come with certificates, so that its unchecked tip need not become an anchor.
     """
 
     passphrase: str | None
@@ -105,6 +106,7 @@ class SourceIdentity:
     protocol: int | None
     endpoints: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    proves: bool = False
 
 
 class Source(Protocol):

@@ -95,7 +95,7 @@ class DataLakeSource:
                 warnings.append(f"{other.shown} does not answer yet; it is checked before it is used.")
         version = f"SEP-54 {lake.version}" if lake.version else "SEP-54, without a manifest"
         shown = tuple(other.shown for other in self._pool.endpoints)
-        return SourceIdentity(lake.passphrase, version, lake.protocol, shown, tuple(warnings))
+        return SourceIdentity(lake.passphrase, version, lake.protocol, shown, tuple(warnings), self._settings.prove)
 
     async def reach(self) -> Reach:
         """Return the oldest and latest ledger that any lake has; ``latest`` never goes back.

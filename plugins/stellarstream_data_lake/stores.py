@@ -71,8 +71,7 @@ def require(package: str) -> None:
         import_module(package)
     except ImportError:
         raise SourceUnusableError(
-            f"Data lakes are read with the package '{package}', which is not installed: "
-            "pip install 'stellarstream[lake]'",
+            f"Data lakes are read with the package '{package}', which is not installed.",
             help="Run: pip install 'stellarstream[lake]'",
         ) from None
 

@@ -11,6 +11,7 @@ from stellarstream_horizon.records import (
     MetaAbsentError,
     Record,
     meta_is_empty,
+    read_envelope,
     read_transaction_record,
 )
 
@@ -29,6 +30,11 @@ def assemble(ledger: LedgerRecord, records: Sequence[Record]) -> Ledger:
             f"and is said to have {ledger.succeeded} of {ledger.transactions}"
         )
     return Ledger(ledger.header, None, transactions)
+
+
+def envelopes_of(records: Sequence[Record]) -> list[tuple[bytes, bytes]]:
+    """Return hash and envelope of the first and the last transaction: what shows for which network they are signed."""
+    return [read_envelope(record) for record in (*records[:1], *records[1:][-1:])]
 
 
 def read_one(record: Record, sequence: int) -> Transaction:

@@ -17,7 +17,7 @@ from stellarstream_core.errors import ProtocolUpgradeNeededError, XdrError
 from stellarstream_core.ledger_windows import LedgerWindows, Reading
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.sources import Reason
-from stellarstream_horizon.assembly import assemble
+from stellarstream_horizon.assembly import assemble, envelopes_of
 from stellarstream_horizon.endpoints import Endpoint, Found
 from stellarstream_horizon.failures import (
     UnprovenError,
@@ -248,7 +248,7 @@ class PieceReader:
         return reading if reading.failure is None else failure_of(endpoint.shown, reading.failure)
 
     def _read_whole(self, ledger: LedgerRecord, records: Sequence[Record]) -> Reading:
-        return self._windows.read_parsed(ledger.sequence, assemble(ledger, records))
+        return self._windows.read_parsed(ledger.sequence, assemble(ledger, records), envelopes_of(records))
 
     # --- when something goes wrong ------------------------------------------------------------
 

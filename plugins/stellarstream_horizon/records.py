@@ -153,6 +153,12 @@ def read_transaction_record(record: Record) -> TransactionRecord:
     )
 
 
+def read_envelope(record: Record) -> tuple[bytes, bytes]:
+    """Return a transaction's hash and its ``TransactionEnvelope``; raise :class:`BadRecordError`."""
+    found = _hash(record, "hash")
+    return found, _bytes(record, "envelope_xdr", f"the transaction {found.hex()}")
+
+
 def meta_is_empty(meta: bytes) -> bool:
     """Tell whether a ``TransactionMeta`` is the empty one that SKIP_TXMETA leaves behind, whatever its version.
 

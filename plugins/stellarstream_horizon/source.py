@@ -95,6 +95,7 @@ class HorizonSource:
             endpoint.protocol,
             tuple(e.shown for e in self._pool.endpoints),
             tuple(warnings),
+            self._settings.prove,
         )
 
     async def reach(self) -> Reach:

@@ -29,8 +29,8 @@ def register_sources() -> Sequence[SourceSpec]:
         SourceSpec(
             name="soroban-rpc",
             summary="getEvents (or queryEvents) of Soroban RPC nodes",
-            # Above some 200 contracts (8 requests a window) whole ledgers are cheaper to read.
-            capabilities=Capabilities(provable=False, max_contracts=200, live=True, cost=100),
+            # Above some 100 contracts (4 requests a window) whole ledgers are cheaper to read.
+            capabilities=Capabilities(provable=False, max_contracts=100, live=True, cost=100),
             configured=lambda settings: bool(settings.rpc_urls),
             open=_open,
         ),

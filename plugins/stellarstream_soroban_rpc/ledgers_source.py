@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from stellarstream_core.endpoints.timing import Timing
 from stellarstream_core.ledger_windows import LedgerWindows
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.settings import Settings
-from stellarstream_core.sources import Unserved, Window
+from stellarstream_core.sources import SourceIdentity, Unserved, Window
 from stellarstream_soroban_rpc.client import RpcClient
 from stellarstream_soroban_rpc.ledgers_endpoint import LedgersEndpoint
 from stellarstream_soroban_rpc.ledgers_windows import RangeReader
@@ -29,6 +30,10 @@ class SorobanRpcLedgersSource(RpcSource[LedgersEndpoint]):
         super().__init__(settings, _endpoint, timing)
         self._settings = settings
         self._links: dict[int, bytes] = {}
+
+    async def identity(self) -> SourceIdentity:
+        """Check every endpoint and say what the first usable one is; raises as the other source does."""
+        return replace(await super().identity(), proves=self._settings.prove)
 
     async def windows(self, wanted: LedgerRange, scope: Scope) -> AsyncGenerator[Window | Unserved, None]:
         """Yield windows and give-ups that together are exactly ``wanted`` for each contract of ``scope``."""

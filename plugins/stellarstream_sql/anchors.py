@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MOST = 512
-"""How many anchors a database holds at most."""
+"""How many anchors a database holds at most, beside those that are never dropped."""
+KEPT_EVERY = 4096
+"""Ledgers that are multiples of this are never dropped: checked ledgers leave an anchor at each."""
 RECENT = 128
 """The newest anchors, which are never thinned out."""
 
@@ -16,6 +18,7 @@ def to_drop(ledgers: Sequence[int]) -> list[int]:
     Every second of the older ones goes, never the oldest: each thinning doubles the distance
     between old anchors, so they spread over the whole history.
     """
-    if len(ledgers) <= MOST:
+    tips = [ledger for ledger in ledgers if ledger % KEPT_EVERY]
+    if len(tips) <= MOST:
         return []
-    return list(ledgers[RECENT:-1:2])
+    return tips[RECENT:-1:2]

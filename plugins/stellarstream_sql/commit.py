@@ -23,6 +23,7 @@ from stellarstream_sql import statements
 from stellarstream_sql.backend import Backend, ClashError, Transaction
 from stellarstream_sql.batch import Batch, Comparison, Disputed, TransactionPlace, compare, fits, prepare
 from stellarstream_sql.coverage import Sets, covered_for_all, join
+from stellarstream_sql.links import join_chain
 from stellarstream_sql.rows import Row, to_row
 from stellarstream_sql.sets import ContractSets
 from stellarstream_sql.watermarks import advance
@@ -51,7 +52,8 @@ def commit_window(
 ) -> CommitResult:
     """Store a window in one transaction and say what it changed; see ``Storage.commit``.
 
-    Raises ``InvalidEventError`` before anything is written, ``StorageError`` where the database fails.
+    Raises ``InvalidEventError`` before anything is written, ``ProofFailedError`` where checked ledgers do
+    not join those known around them (nothing is written then), ``StorageError`` where the database fails.
     """
     batch = prepare(window)
     set_id = contract_sets.id_of(window.scope, backend)
@@ -138,6 +140,7 @@ class _WindowCommit:
         if decision.new:
             transaction.add_events(_rows(decision.new, windows))
         transaction.lock_store()
+        join_chain(transaction, self._window.certificates)
         sets = self._contract_sets.members(transaction)
         if not transaction.exclusive and not decision.new:
             covered = self._covered(transaction, sets)

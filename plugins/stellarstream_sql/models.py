@@ -165,6 +165,18 @@ class ConflictRow(Model):
         primary_key = CompositeKey("event_id", "digest")
 
 
+class LinkRow(Model):
+    """A ledger at an end of what was checked: checked itself, or named by the one after it (``followed``)."""
+
+    ledger = BigIntegerField(primary_key=True)
+    hash = TextField()
+    checked = BigIntegerField()
+    followed = BigIntegerField()
+
+    class Meta:
+        table_name = "links"
+
+
 class AnchorRow(Model):
     """A ledger's header hash."""
 

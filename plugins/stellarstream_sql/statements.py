@@ -196,3 +196,7 @@ ANCHOR_AT = "SELECT hash FROM anchors WHERE ledger = ?"
 INSERT_ANCHOR = "INSERT INTO anchors (ledger, hash) VALUES (?, ?)"
 ANCHORED_LEDGERS = "SELECT ledger FROM anchors ORDER BY ledger DESC"
 DELETE_ANCHOR = "DELETE FROM anchors WHERE ledger = ?"
+
+LINKS_WITHIN = "SELECT ledger, hash, checked, followed FROM links WHERE ledger BETWEEN ? AND ?"
+INSERT_LINK = "INSERT INTO links (ledger, hash, checked, followed) VALUES (?, ?, ?, ?)"
+DELETE_LINK = "DELETE FROM links WHERE ledger = ?"

@@ -35,6 +35,7 @@ from stellarstream_sql.models import (
     ConflictRow,
     ContractSetMember,
     CoverageRun,
+    LinkRow,
     Store,
     SyncStateRow,
 )
@@ -135,6 +136,11 @@ class SqlStorage:
                 f"Ledger {anchor.ledger} has the hash {anchor.hash[:16]}… now, "
                 f"but {stored[0][0][:16]}… when {self.url} was filled: this is another history."
             )
+
+    def open_ends(self) -> Sequence[Anchor]:
+        """Return the ledgers at the ends of what was checked; see ``stellarstream_sql.links``."""
+        found = LinkRow.select(LinkRow.ledger, LinkRow.hash).order_by(LinkRow.ledger).tuples()
+        return self._backend.read(lambda database: [Anchor(*row) for row in found.execute(database)])
 
     # --- coverage -------------------------------------------------------------------------------
 

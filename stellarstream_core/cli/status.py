@@ -94,9 +94,9 @@ class TipReader:
         trouble = None
         try:
             for spec in self.found.source_specs():
-                if spec.name not in self._open:
-                    self._open[spec.name] = await self.found.open_source(spec)
                 try:
+                    if spec.name not in self._open:
+                        self._open[spec.name] = await self.found.open_source(spec)
                     async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
                         return Tip(await self._open[spec.name].reach(), spec.name)
                 except StellarStreamError as error:

@@ -44,7 +44,11 @@ from stellarstream_core.sync.run import SyncRequest, SyncRun
 )
 @click.option("--horizon", is_flag=True, help="Short for --source horizon.")
 @click.option("--follow", is_flag=True, help="Go on with each new ledger; with a numeric --to, until that ledger.")
-@click.option("--verify", is_flag=True, help="Read again and prove, behind the tip, what is covered without proof.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read again and prove, behind the tip, what is covered without proof; from any source that can.",
+)
 @click.option(
     "--no-proof", is_flag=True, help="Do not check the hashes of whole ledgers: faster, 'verify' can make up for it."
 )
@@ -105,8 +109,10 @@ async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopp
         storage = await asyncio.to_thread(found.open_storage, create=True)
         opened.callback(storage.close)
         sources = await found.open_sources(names, request.scope)
+        for source in sources:
+            opened.push_async_callback(source.close)
         provers = await _provers(found, specs, request.scope) if request.verify else []
-        for source in (*sources, *provers):
+        for source in provers:
             opened.push_async_callback(source.close)
         sinks = found.plugins.sinks(found.settings)
         progress = opened.enter_context(sync_progress())
@@ -116,14 +122,16 @@ async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopp
 
 async def _provers(found: Runtime, named: Sequence[SourceSpec], scope: Scope) -> list[Source]:
     """Build the sources that ``--verify`` reads: those named that can prove, else all configured ones that can."""
-    provable = [spec for spec in named if spec.capabilities.provable]
-    provable = provable or [spec for spec in found.source_specs((), scope) if spec.capabilities.provable]
-    if not provable:
+    names = [spec.name for spec in named if spec.capabilities.provable]
+    if not any(spec.capabilities.provable for spec in (*named, *found.source_specs((), scope))):
         raise UsageError(
             "No configured source can prove what it says, so there is nothing to verify with.",
             help="Configure whole ledgers: lake_url, horizon_url, or a Soroban RPC node with getLedgers.",
         )
-    return await found.open_sources([spec.name for spec in provable], scope)
+    proving = found.with_flags({"prove": True})
+    return await proving.open_sources(
+        names, scope, lambda specs: [spec for spec in specs if spec.capabilities.provable]
+    )
 
 
 def _tell(report: SyncReport) -> None:
@@ -142,6 +150,8 @@ def _tell(report: SyncReport) -> None:
         say(f"evidence: {plural(proven, 'ledger')} proven, {covered - proven:,} scanned; sources: {_sources(report)}")
     if (found := report.findings) is not None and found.contradicts:
         say(f"verified: {found.summary} (see 'stellarstream verify')", err=True)
+    if found is not None and found.added:
+        say(f"verified: {plural(found.added.count, 'event')} added that the first source had left out")
     print_gaps(coverage.gaps, err=True)
 
 

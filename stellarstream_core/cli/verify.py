@@ -101,7 +101,8 @@ async def _run(
         run = Verification(storage, sources, found.settings.passphrase, scope, wanted, progress, repair, sinks)
         report = await run.execute(stop)
     if report is None:
-        raise SyncInterruptedError("Stopped before the verification was done; nothing can be said of the range.")
+        kept = " What was repaired until then is kept." if repair else ""
+        raise SyncInterruptedError(f"Stopped before the verification was done: it says nothing of the range.{kept}")
     return report
 
 

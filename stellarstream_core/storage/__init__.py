@@ -150,6 +150,10 @@ class Storage(Protocol):
         """Keep an anchor. Raises ``NetworkResetError`` where the ledger has another hash already."""
         ...
 
+    def open_ends(self) -> Sequence[Anchor]:
+        """Return the ledgers at the ends of what was checked, known from one side only: what comes must join them."""
+        ...
+
     def want(self, scope: Scope, start_ledger: int) -> None:
         """Note the first wanted ledger of each contract that has none yet; the others keep theirs."""
         ...
@@ -175,6 +179,9 @@ class Storage(Protocol):
         Insert-or-compare: the same event again is a no-op; other bytes under the same id or the
         same ``(tx_hash, event_index)`` are recorded as a conflict, the ledger stays uncovered, the
         rest of the window commits. Coverage is read again inside the transaction.
+
+        A window with certificates must join the checked ledgers stored before and after it, whatever
+        run stored them: else ``ProofFailedError`` is raised and nothing is written.
         """
         ...
 

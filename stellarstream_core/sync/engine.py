@@ -18,7 +18,7 @@ from loguru import logger
 
 from stellarstream_core.errors import (
     InvalidEventError,
-    NetworkResetError,
+    ProofFailedError,
     ProtocolUpgradeNeededError,
     SourceError,
     SourceMisbehavedError,
@@ -107,8 +107,8 @@ class SyncEngine:
             await self._fetch(source, inside, turn)
 
     async def learn_anchors(self) -> None:
-        """Read the database's anchors, so that every certificate is held against them."""
-        anchors = await self.in_thread(lambda: self.storage.anchors(limit=_MOST_ANCHORS))
+        """Read the hashes that the database knows, so that every certificate is held against them."""
+        anchors = await self.in_thread(lambda: [*self.storage.open_ends(), *self.storage.anchors(limit=_MOST_ANCHORS)])
         self.known_ledgers = KnownLedgers(anchors)
 
     async def missing(self, wanted: RangeSet, scope: Scope) -> list[Task]:
@@ -189,24 +189,18 @@ class SyncEngine:
         Called in the storage thread, so that no other window comes between the look and the commit.
         """
         if (contradiction := self.known_ledgers.contradiction(window.certificates)) is not None:
+            self.known_ledgers.refuse(window.certificates)
             return contradiction
-        result = self.storage.commit(window)
+        try:
+            result = self.storage.commit(window)
+        except ProofFailedError as error:
+            self.known_ledgers.refuse(window.certificates)
+            return error.message
         anchors = self.known_ledgers.note(window.certificates)
         self.publish(result)
         for anchor in anchors:
             self.storage.add_anchor(anchor)
         return result
-
-    def keep_ends(self, gaps: RangeSet) -> None:
-        """Keep as anchors the highest ledger that was checked, and those around gaps, for the next run.
-
-        Called in the storage thread.
-        """
-        for anchor in self.known_ledgers.worth_keeping(gaps):
-            try:
-                self.storage.add_anchor(anchor)
-            except NetworkResetError as error:  # another process knows better; the report must not be lost for it
-                logger.error("{}", error)
 
     async def _commit(self, window: Window, task: Task, turn: _Turn) -> None:
         running = asyncio.get_running_loop().run_in_executor(self._thread, self.commit, window)

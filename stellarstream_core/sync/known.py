@@ -1,7 +1,8 @@
 """Ledgers known by their hash: what every certificate is held against, whichever source it comes from.
 
 Sources check the chain inside what they hand over. Between windows, sources and runs it is checked
-here: by the ends of the windows of this run, and by the anchors that the database keeps.
+here: by the ends of the windows of this run, by the anchors that the database keeps, and by the open
+ends of what was checked before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from stellarstream_core.certificates import Breach, LedgerCertificate
-from stellarstream_core.ranges import RangeSet
 from stellarstream_core.storage import Anchor
 
 ANCHOR_EVERY = 4096
@@ -19,9 +19,6 @@ ANCHOR_EVERY = 4096
 MOST_REMEMBERED = 20_000
 """Window ends remembered at a time; anchors are never forgotten."""
 
-MOST_GAPS = 50
-"""Gaps whose neighbours are kept as anchors at the end of a run."""
-
 
 class KnownLedgers:
     """Hashes of ledgers by sequence: stored anchors, and the ends of windows seen in this run."""
@@ -29,13 +26,15 @@ class KnownLedgers:
     def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
         self._anchors = {anchor.ledger: anchor.hash for anchor in anchors}
         self._ends: OrderedDict[int, str] = OrderedDict()
-        self._highest: Anchor | None = None
+        self._refused: OrderedDict[str, None] = OrderedDict()
 
     def contradiction(self, certificates: Sequence[LedgerCertificate]) -> str | None:
         """Return how the certificates of consecutive ledgers contradict what is known, or None."""
         if not certificates:
             return None
         first = certificates[0]
+        if first.previous_hash in self._refused:
+            return self._says(first.sequence, "it follows on ledgers that were refused")
         before = self._known(first.sequence - 1)
         if before is not None and before != first.previous_hash:
             return self._says(first.sequence, f"it does not follow on the ledger {first.sequence - 1} that is known")
@@ -47,15 +46,19 @@ class KnownLedgers:
                 )
         return None
 
+    def refuse(self, certificates: Sequence[LedgerCertificate]) -> None:
+        """Remember ledgers that were refused: what follows on them is refused too."""
+        if certificates:
+            self._refused[certificates[-1].hash] = None
+            if len(self._refused) > MOST_REMEMBERED:
+                self._refused.popitem(last=False)
+
     def note(self, certificates: Sequence[LedgerCertificate]) -> list[Anchor]:
         """Remember the ends of a window that was committed; return the anchors worth keeping for good."""
         if not certificates:
             return []
         self._ends[certificates[0].sequence - 1] = certificates[0].previous_hash
         self._ends[certificates[-1].sequence] = certificates[-1].hash
-        last = certificates[-1]
-        if self._highest is None or last.sequence > self._highest.ledger:
-            self._highest = Anchor(last.sequence, last.hash)
         while len(self._ends) > MOST_REMEMBERED:
             self._ends.popitem(last=False)
         anchors = [
@@ -65,14 +68,6 @@ class KnownLedgers:
         ]
         self._anchors.update({anchor.ledger: anchor.hash for anchor in anchors})
         return anchors
-
-    def worth_keeping(self, gaps: RangeSet) -> list[Anchor]:
-        """Return what the next run must know at the end of this one: the highest ledger, and those around gaps."""
-        edges = [ledger for gap in gaps.ranges[:MOST_GAPS] for ledger in (gap.first - 1, gap.last)]
-        found = {ledger: Anchor(ledger, self._ends[ledger]) for ledger in edges if ledger in self._ends}
-        if self._highest is not None:
-            found[self._highest.ledger] = self._highest
-        return [found[ledger] for ledger in sorted(found) if ledger not in self._anchors]
 
     def _known(self, ledger: int) -> str | None:
         return self._anchors.get(ledger) or self._ends.get(ledger)

@@ -18,16 +18,21 @@ from stellarstream_core.errors import (
     NetworkMismatchError,
     NetworkResetError,
     SourceError,
+    SourceUnavailableError,
     SourceUnusableError,
     StellarStreamError,
 )
 from stellarstream_core.sources import Reach, Source, SourceIdentity
 from stellarstream_core.storage import Anchor, Storage
+from stellarstream_core.sync.asking import identity_of, reach_of
 
 T = TypeVar("T")
 
 RESET_DISTANCE = 20_000
 """A tip this many ledgers below the watermark is a reset network, not a lagging node."""
+
+GRACE_SECONDS = 10.0
+"""How long the others are waited for once one source can serve; a follower takes late ones in later."""
 
 _ANCHORS_TRIED = 3
 
@@ -54,31 +59,49 @@ async def open_sources(
 ) -> list[OpenSource]:
     """Check every source and return those that can serve; the first failure is raised where none can.
 
-    Each source's tip becomes an anchor, unless ``keep_tips`` is off: then nothing is written.
+    The tip of a source that does not prove becomes an anchor, unless ``keep_tips`` is off: then nothing
+    is written.
     Raises :class:`NetworkMismatchError` or :class:`NetworkResetError` where a source belongs to
     another network or history, and ``SourceError`` or ``SourceUnusableError`` where no source is left.
     """
-    answers = await asyncio.gather(
-        *(_open(source, passphrase, storage, in_thread, keep_tips) for source in sources), return_exceptions=True
-    )
+    asking = [asyncio.create_task(_open(source, passphrase, storage, in_thread, keep_tips)) for source in sources]
+    try:
+        await _answers(asking)
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
     opened: list[OpenSource] = []
     failure: StellarStreamError | None = None
-    for source, answer in zip(sources, answers, strict=True):
-        if isinstance(answer, OpenSource):
-            opened.append(answer)
-        elif isinstance(answer, SourceError | SourceUnusableError):
+    for source, task in zip(sources, asking, strict=True):
+        error = SourceUnavailableError("It does not answer yet.") if task.cancelled() else task.exception()
+        if error is None:
+            opened.append(task.result())
+        elif isinstance(error, SourceError | SourceUnusableError):
             if len(sources) > 1:
-                logger.warning("source {} is left out: {}", source.name, answer)
-            failure = failure or answer
+                logger.warning("source {} is left out: {}", source.name, error)
+            failure = failure or error
         else:
-            raise answer
+            raise error
     if not opened and failure is not None:
         raise failure
     return opened
 
 
+async def _answers(asking: Sequence[asyncio.Task[OpenSource]]) -> None:
+    """Wait for all answers; no longer than the grace once one source can serve."""
+    late = set(asking)
+    while late:
+        usable = any(task.done() and task.exception() is None for task in asking)
+        news, late = await asyncio.wait(
+            late, timeout=GRACE_SECONDS if usable else None, return_when=asyncio.FIRST_COMPLETED
+        )
+        if usable and not news:
+            return
+
+
 async def _open(source: Source, passphrase: str, storage: Storage, in_thread: InThread, keep_tip: bool) -> OpenSource:
-    identity = await source.identity()
+    identity = await identity_of(source)
     where = f"{source.name} ({', '.join(identity.endpoints)})"
     if identity.passphrase not in {passphrase, None}:
         raise NetworkMismatchError(
@@ -87,8 +110,8 @@ async def _open(source: Source, passphrase: str, storage: Storage, in_thread: In
         )
     for warning in identity.warnings:
         logger.warning("{}: {}", source.name, warning)
-    reach = await source.reach()
-    await check_history(source, where, reach, storage, in_thread, keep_tip=keep_tip)
+    reach = await reach_of(source)
+    await check_history(source, where, reach, storage, in_thread, keep_tip=keep_tip and not identity.proves)
     return OpenSource(source, identity, reach)
 
 

@@ -102,7 +102,6 @@ class SyncRun:
             coverage = await engine.in_thread(
                 lambda: read_coverage(self.storage, gone_through, self.request.scope, engine.reasons)
             )
-            await engine.in_thread(partial(engine.keep_ends, RangeSet(gap.range for gap in coverage.gaps)))
         finally:
             engine.close()
         return SyncReport(coverage, engine.counts, monotonic() - began, upgrade.findings if upgrade else None)

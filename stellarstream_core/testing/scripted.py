@@ -91,7 +91,13 @@ class ScriptedSource:
     async def identity(self) -> SourceIdentity:
         """Return the scripted network."""
         self._speak()
-        return SourceIdentity(self.passphrase, "scripted", None, ("scripted://here",))
+        return SourceIdentity(
+            self.passphrase,
+            "scripted",
+            None,
+            ("scripted://here",),
+            proves=self.evidence is Evidence.PROVEN,
+        )
 
     async def reach(self) -> Reach:
         """Return the scripted reach."""

@@ -25,6 +25,12 @@ from stellarstream_core.xdr.strkey import account_id_bytes
 MAX_ATTEMPTS = 5_000
 """Hashes tried for one invocation: some tens of milliseconds, with very many events a few hundred."""
 
+MAX_HASHED = 64 * 1024 * 1024
+"""Bytes hashed for one invocation: about a tenth of a second, however large its events are."""
+
+_MAX_SCANNED = 256 * 1024
+"""Words of a transaction's meta that are searched for addresses; the largest real ones have some 30,000."""
+
 _MAX_PATTERNS = 256
 
 _SYMBOL, _STRING, _ADDRESS = (number.to_bytes(4, "big") for number in (15, 14, 18))
@@ -118,7 +124,8 @@ def restore(transaction: Transaction, op: int, success: bytes, network_id: bytes
         return Restored.UNTOUCHED
     pieces = [raw[4 * event[0] : 4 * event[5]] for event in events]
     front = (transaction.return_value or b"") + raw[4 * begin : 4 * begin + 4]
-    for change in islice(_changes(rewritten, _admins(transaction, events, rewritten)), MAX_ATTEMPTS):
+    attempts = min(MAX_ATTEMPTS, 1 + MAX_HASHED // (len(front) + sum(map(len, pieces))))
+    for change in islice(_changes(rewritten, _admins(transaction, events, rewritten)), attempts):
         for number, piece in change:
             pieces[number] = piece
         if sha256(front + b"".join(pieces)).digest() == success:
@@ -194,7 +201,7 @@ def _admins(transaction: Transaction, events: Sequence[EventPlace], rewritten: S
     start, stop = transaction.place
     words = walk.words(raw[4 * start : 4 * stop])
     accounts: dict[bytes, None] = {}
-    for place in range(len(words) - 8):
+    for place in range(min(len(words) - 8, _MAX_SCANNED)):
         # An address is a type and a key; a key of 32 bytes with four zeros in a row is none.
         if words[place] > 1 or not all(words[place + 1 : place + 9]):
             continue

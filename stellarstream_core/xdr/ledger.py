@@ -425,6 +425,18 @@ def signed_for(meta: bytes, passphrase: str) -> bool | None:
         return all(meta.find(one, 4 * end) >= 0 for one in hashes)
 
 
+def envelope_hash(envelope: bytes, passphrase: str) -> bytes:
+    """Return the hash of the transaction in a ``TransactionEnvelope`` as it is signed for a network.
+
+    Raises :class:`XdrError`.
+    """
+    with _reading(lambda: "An envelope"):
+        words = walk.words(envelope)
+        if not words or words[0] not in _SKIP_SIGNED:
+            raise XdrError("it is of no known type.")
+        return _signed_hash(envelope, words, 0, sha256(passphrase.encode()).digest())
+
+
 def _signed_hash(raw: bytes, words: walk.Words, place: int, network_id: bytes) -> bytes:
     """Return the hash of the transaction in the envelope at a position, as it is signed for a network."""
     kind = words[place]

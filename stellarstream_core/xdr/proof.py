@@ -36,6 +36,8 @@ They make up for the balances that the hot archive bug of protocol 23 lost or ga
 of asset contracts (stellar-core InvokeHostFunctionOpFrame.cpp; "Reconciling Stellar Events").
 """
 
+_PUBNET_ID = sha256(b"Public Global Stellar Network ; September 2015").digest()
+
 _RECONCILING = (b"\0\0\0\x0f\0\0\0\x04mint", b"\0\0\0\x0f\0\0\0\x04burn")
 
 
@@ -198,7 +200,8 @@ def _check_invocation(
             return None
         if restored is Restored.UNKNOWN:
             return Doubt.BACKFILLED
-    if header.sequence in RECONCILED and _reconciled(transaction, events, end, success):
+    of_pubnet = network_id in {None, _PUBNET_ID}
+    if of_pubnet and header.sequence in RECONCILED and _reconciled(transaction, events, end, success, network_id):
         return Doubt.RECONCILED
     raise _failed(
         ledger,
@@ -209,11 +212,16 @@ def _check_invocation(
     )
 
 
-def _reconciled(transaction: Transaction, events: Sequence[EventPlace], end: int, success: bytes) -> bool:
-    """Tell whether the hash holds once some leading mint and burn events are left out."""
+def _reconciled(
+    transaction: Transaction, events: Sequence[EventPlace], end: int, success: bytes, network_id: bytes | None
+) -> bool:
+    """Tell whether the hash holds once some leading mint and burn events of asset contracts are left out."""
     raw, value = transaction.raw, transaction.return_value or b""
-    for left_out, (_, _, _, topics, _, stop) in enumerate(events, 1):
-        if not topics or not raw.startswith(_RECONCILING, 4 * topics[0], 4 * stop):
+    for left_out, (_, contract, _, topics, data, stop) in enumerate(events, 1):
+        if not topics or not contract or not raw.startswith(_RECONCILING, 4 * topics[0], 4 * stop):
+            return False
+        asset = raw[4 * topics[-1] : 4 * data]
+        if network_id is not None and raw[4 * contract : 4 * contract + 32] != _asset_contract(asset, network_id):
             return False
         kept = (len(events) - left_out).to_bytes(4, "big") + raw[4 * stop : 4 * end]
         if sha256(value + kept).digest() == success:

@@ -41,6 +41,17 @@ async def sync(storage, *sources, stop=None, progress=None, **request):
     return await run.execute(stop or asyncio.Event())
 
 
+class Hanging(ScriptedSource):
+    """A source that stops answering: whoever asks waits."""
+
+    hangs = False
+
+    async def reach(self) -> Reach:
+        if self.hangs:
+            await asyncio.sleep(3600)
+        return Reach(1, 2)
+
+
 class Heard(Silence):
     """Remembers who gave what up, and who was asked next."""
 
@@ -142,22 +153,24 @@ async def test_a_window_that_does_not_follow_on_what_is_known_is_a_named_gap_and
     assert gap["detail"].startswith("chain-break: ledger 21")
 
 
-async def test_two_sources_of_one_run_that_do_not_fit_together_are_noticed(storage):
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_two_sources_of_one_run_that_do_not_fit_together_are_noticed(storage, workers):
     first = archive(refused=RangeSet([(21, 60)]), window=20)
     forged = archive(name="forged", chain="other", oldest=21, latest=59, window=100)
-    report = await sync(storage, first, forged, last=59)
+    report = await sync(storage, first, forged, last=59, workers=workers)
     (gap,) = report.to_json()["gaps"]
     assert (gap["from"], gap["to"], gap["reason"]) == (21, 59, "proof-failed")
-    assert gap["detail"].startswith("chain-break: ledger 21")
+    assert gap["detail"].startswith("chain-break: ledger ")
 
 
-async def test_a_follower_goes_on_while_a_fallback_is_stuck_and_another_is_silent(storage):
+async def test_a_follower_goes_on_while_a_fallback_is_stuck_and_another_is_silent(storage, monkeypatch):
+    monkeypatch.setattr("stellarstream_core.sync.opening.GRACE_SECONDS", 0.2)
     moving = source(latest=30)
-    stuck, silent = archive(latest=10), source(name="silent")
+    stuck, silent = archive(latest=10), Hanging(history=[], latest=0, name="hanging")
     stop = asyncio.Event()
 
     async def play() -> None:
-        silent.silent = True
+        silent.hangs = True
         moving.refused = RangeSet([(35, 35)])
         for _ in range(20):
             moving.latest += 1
@@ -172,24 +185,48 @@ async def test_a_follower_goes_on_while_a_fallback_is_stuck_and_another_is_silen
     assert [(gap["from"], gap["to"]) for gap in report.to_json()["gaps"]] == [(35, 35)]
 
 
-async def test_a_follower_takes_a_source_in_that_did_not_answer_at_the_start(storage, monkeypatch):
+@pytest.mark.parametrize(
+    ("script", "lacking"), [({"refused": RangeSet([(20, 22)])}, [[20, 22]]), ({"oldest": 16}, [[1, 15]])]
+)
+async def test_a_follower_takes_a_source_in_that_did_not_answer_at_the_start(storage, monkeypatch, script, lacking):
     monkeypatch.setattr("stellarstream_core.sync.run.REOPEN_SECONDS", 0.05)
     monkeypatch.setattr("stellarstream_core.sync.follow.RETRY_SECONDS", 0.05)
-    moving, late = source(latest=30, refused=RangeSet([(20, 22)])), archive(latest=30, silent=True)
-    stop = asyncio.Event()
+    moving, late = source(latest=30, **script), archive(latest=30, silent=True)
+    stop, whole = asyncio.Event(), RangeSet([(1, 30)])
 
     async def play() -> None:
-        while not storage.coverage(A, WHOLE):
+        while storage.coverage(A, WHOLE) != whole - RangeSet(tuple(r) for r in lacking):
             await asyncio.sleep(0.01)
         late.silent = False
-        while len(storage.coverage(A, WHOLE)) > 1:
+        while storage.coverage(A, WHOLE) != whole:
             await asyncio.sleep(0.01)
         stop.set()
 
     playing = asyncio.create_task(asyncio.wait_for(play(), 20))
     report = await sync(storage, moving, late, stop=stop, last=None, follow=True)
     await playing
-    assert report.to_json()["sources"]["archive"] == [[20, 22]]
+    assert report.to_json()["sources"]["archive"] == lacking
+
+
+async def test_a_hole_between_checked_ledgers_is_only_filled_by_what_joins_them_whenever_that_comes(storage):
+    """A forged ledger beside holes cannot be noticed when it comes; the honest ones around it show it."""
+    island = archive(chain="other", refused=RangeSet([(1, 29), (31, 60)]), latest=59)
+    await sync(storage, island, last=59)
+    assert storage.coverage(A, WHOLE) == RangeSet([(30, 30)])
+    report = await sync(storage, archive(name="honest"))
+    gaps = report.to_json()["gaps"]
+    assert report.exit_code is ExitCode.INCOMPLETE
+    assert all(gap["reason"] == "proof-failed" and gap["detail"].startswith("chain-break") for gap in gaps)
+    assert gaps
+
+
+async def test_what_follows_on_refused_ledgers_is_refused_too(storage):
+    await sync(storage, archive(), last=20)
+    forged = archive(name="forged", chain="other", oldest=21, latest=59, window=7, seed=0)
+    forged.seed = None
+    report = await sync(storage, forged, first=21, last=59)
+    assert report.coverage.covered.size < 39
+    assert {gap["reason"] for gap in report.to_json()["gaps"]} == {"proof-failed"}
 
 
 # --- ledgers known by their hash --------------------------------------------------------------

@@ -144,9 +144,16 @@ async def test_a_broken_proof_is_named_even_where_another_source_is_right(storag
 
 
 async def test_a_source_of_another_history_is_refused_before_anything_is_compared(storage):
-    await sync(storage, prover(chain="one"))
+    await sync(storage, source(chain="one"))
     with pytest.raises(NetworkResetError, match="different histories"):
         await verify(storage, prover(chain="other", latest=70))
+
+
+async def test_ledgers_of_another_chain_are_broken_where_those_stored_were_checked(storage):
+    await sync(storage, prover(chain="one"))
+    report = await verify(storage, prover(chain="other", latest=70))
+    assert report.verdict is Verdict.DIFFERENT
+    assert 60 in [entry["ledger"] for entry in report.to_json()["broken"]]
 
 
 async def test_windows_of_two_sources_that_do_not_join_are_broken(storage):

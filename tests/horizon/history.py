@@ -10,11 +10,13 @@ import orjson
 
 from stellarstream_core.events import ContractEvent, event_index, parse_close_time, parse_event_id
 from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.xdr.ledger import envelope_hash
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.simulation import Simulation
 from tests.paths import fixture
 
 GENESIS_TIME = 1_750_000_000
+PUBNET = "Public Global Stellar Network ; September 2015"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class HeldTransaction:
     meta: bytes
     succeeded: bool
     event: bytes | None = None
+    envelope: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def _sandbox(ledgers: int, seed: int, transactions: int) -> History:
         for one in closed.transactions:
             invoked = [event for operation in one.events for event in operation] if one.succeeded else []
             covered = invoked[0] if invoked and one.result[-44:-40] == (24).to_bytes(4, "big") else None
-            members.append(HeldTransaction(one.hash, one.inner_hash, one.result, one.meta, one.succeeded, covered))
+            told = (one.hash, one.inner_hash, one.result, one.meta, one.succeeded)
+            members.append(HeldTransaction(*told, covered, one.envelope))
         previous = closed.header[4:36]
         held[closed.sequence] = HeldLedger(
             closed.sequence, closed.hash, closed.header, previous, closed.close_time, tuple(members)
@@ -126,6 +130,7 @@ def pubnet_ledger(sequence: int) -> HeldLedger:
     meta = xdr.LedgerCloseMeta.from_xdr_bytes(raw)
     inner = meta.v1 or meta.v2
     entry = inner.ledger_header
+    envelopes = {envelope_hash(one, PUBNET): one for one in _envelopes(inner.tx_set.to_xdr_bytes())}
     return HeldLedger(
         sequence,
         entry.hash.hash,
@@ -139,10 +144,29 @@ def pubnet_ledger(sequence: int) -> HeldLedger:
                 one.result.result.to_xdr_bytes(),
                 one.tx_apply_processing.to_xdr_bytes(),
                 one.result.result.result.code.value in (0, 1),
+                envelope=envelopes[one.result.transaction_hash.hash],
             )
             for one in inner.tx_processing
         ),
     )
+
+
+def _envelopes(tx_set: bytes) -> list[bytes]:
+    """Return the envelopes of a ``GeneralizedTransactionSet``, taken apart by stellar-sdk."""
+    from enum import Enum
+
+    from stellar_sdk import xdr
+
+    found, open_ = [], [xdr.GeneralizedTransactionSet.from_xdr_bytes(tx_set)]
+    while open_:
+        one = open_.pop()
+        if isinstance(one, xdr.TransactionEnvelope):
+            found.append(one.to_xdr_bytes())
+        elif isinstance(one, list):
+            open_ += one
+        elif not isinstance(one, Enum) and hasattr(one, "__dict__"):
+            open_ += vars(one).values()
+    return found
 
 
 def get_events_expected(sequence: int) -> list[ContractEvent]:

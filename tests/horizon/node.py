@@ -438,6 +438,7 @@ class HorizonNode:
         }
         metas = self.metas if isinstance(self.metas, str) else self.metas(ledger.sequence)
         if metas != "skipped":
+            record["envelope_xdr"] = b64encode(one.envelope).decode()
             record["result_meta_xdr"] = b64encode(emptied(one.meta) if metas == "emptied" else one.meta).decode()
         if one.inner_hash is not None:
             record["fee_bump_transaction"] = {"hash": one.hash.hex(), "signatures": []}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -401,9 +402,7 @@ def _without_fee_events(ledger):
     def stripped(transaction):
         meta = xdr.TransactionMeta.from_xdr_bytes(transaction.meta)
         meta.v4.events = []
-        return type(transaction)(
-            transaction.hash, transaction.inner_hash, transaction.result, meta.to_xdr_bytes(), transaction.succeeded
-        )
+        return replace(transaction, meta=meta.to_xdr_bytes())
 
     return type(ledger)(
         ledger.sequence,
