@@ -120,7 +120,7 @@ class LedgerWindows:
         """
         try:
             if signed_for(meta, self._passphrase) is False:
-                raise ProofFailedError(sequence, Breach.NETWORK, "its transactions are signed for another network")
+                raise _why_not_signed(sequence, meta)
             if self._prefilter is not None and not self._prefilter.may_hold(meta):
                 header = read_ledger_header(meta)
                 _check_header(sequence, header)
@@ -308,6 +308,19 @@ class LedgerWindows:
 
     def _unserved(self, ledgers: LedgerRange, reason: Reason, detail: str) -> Unserved:
         return Unserved(ledgers, self._scope, reason, detail)
+
+
+def _why_not_signed(sequence: int, meta: bytes) -> ProofFailedError:
+    """Return what is wrong with a ledger that has no result for some transaction of its set.
+
+    It may be cut or changed, which is what is to be told then; else it is another network's.
+    """
+    try:
+        prove(read_ledger(meta))
+    except ProofFailedError as error:
+        if error.breach in {Breach.HEADER, Breach.RESULTS}:
+            return error
+    return ProofFailedError(sequence, Breach.NETWORK, "its transactions are signed for another network")
 
 
 def _break_detail(sequence: int, what: str) -> str:
