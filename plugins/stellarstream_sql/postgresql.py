@@ -34,6 +34,7 @@ READERS = 32
 _FOLLOW_LOCK = 0x53_53_46_4C
 _MIGRATE_LOCK = 0x53_53_4D_47
 """First halves of advisory lock keys; the second is the schema's name, hashed."""
+_UNLOCK = b"SELECT pg_advisory_unlock(%s, hashtext(coalesce(current_schema(), '')))"
 _TRY_LOCK = b"SELECT pg_try_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
 _WAIT_FOR_LOCK = b"SELECT pg_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
 _LOCK_TIMEOUT = f"SET lock_timeout = '{LOCK_SECONDS}s'".encode()
@@ -199,7 +200,11 @@ class PostgresqlBackend:
                 row = connection.execute(_TRY_LOCK, (_FOLLOW_LOCK,)).fetchone()
             if row is None or not row[0]:
                 raise LeadershipError(f"Another process follows the tip into {self.url}.")
-            yield
+            try:
+                yield
+            finally:
+                with suppress(psycopg.Error):  # the server ends a session some time after it was closed
+                    connection.execute(_UNLOCK, (_FOLLOW_LOCK,))
         finally:
             connection.close()
 
