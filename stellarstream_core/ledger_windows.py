@@ -17,6 +17,7 @@ from stellarstream_core.errors import ProofFailedError, ProtocolUpgradeNeededErr
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
+from stellarstream_core.settings import Settings
 from stellarstream_core.sources import Evidence, Reason, Unserved, Window
 from stellarstream_core.xdr.asset import asset_contract_id, asset_of_event
 from stellarstream_core.xdr.ledger import (
@@ -109,6 +110,17 @@ class LedgerWindows:
         self._suspects: list[Reading] | None = None
         self._group: _Group | None = None
         self._flavour = ""
+
+    @classmethod
+    def by_settings(cls, source: str, scope: Scope, settings: Settings) -> LedgerWindows:
+        """Return what makes windows as the settings ask for: with proof or without, on their network."""
+        return cls(
+            source=source,
+            scope=scope,
+            prove=settings.prove,
+            passphrase=settings.passphrase,
+            classic_events_required=settings.classic_events == "required",
+        )
 
     # --- reading: no state, any thread ------------------------------------------------------
 

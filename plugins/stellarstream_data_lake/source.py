@@ -190,13 +190,7 @@ class DataLakeSource:
         here = wanted.overlap(LedgerRange(lake.oldest, lake.latest))
         if here is None:
             return
-        windows = LedgerWindows(
-            source=self.name,
-            scope=scope,
-            prove=self._settings.prove,
-            passphrase=self._settings.passphrase,
-            classic_events_required=self._settings.classic_events == "required",
-        )
+        windows = LedgerWindows.by_settings(self.name, scope, self._settings)
         reader = LakeReader(lake, windows, here, self._own, self._timing, self._threads, self._load)
         async with aclosing(reader.run()) as items:
             async for item in items:

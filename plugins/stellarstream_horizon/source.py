@@ -187,13 +187,7 @@ class HorizonSource:
         here = wanted.overlap(LedgerRange(oldest, latest))
         if here is None:
             return
-        ledgers = LedgerWindows(
-            source=self.name,
-            scope=scope,
-            prove=self._settings.prove,
-            passphrase=self._settings.passphrase,
-            classic_events_required=self._settings.classic_events == "required",
-        )
+        ledgers = LedgerWindows.by_settings(self.name, scope, self._settings)
         async with aclosing(RangeReader(self._pool, ledgers, self._links).run(here)) as items:
             async for item in items:
                 yield item

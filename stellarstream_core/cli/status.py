@@ -21,7 +21,7 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Reach, Source
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_coverage, read_gaps, stored_bounds
+from stellarstream_core.sync.report import read_coverage, stored_bounds
 from stellarstream_core.sync.run import known_states
 
 WATCH_SECONDS = 2.0
@@ -129,6 +129,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
     earliest = stored_bounds(storage, scope)
     bounds, marks = _marks(storage, scope, earliest)
     totals = storage.totals()
+    coverage = read_coverage(storage, LedgerRange(earliest.first, bounds.last), scope)
     watermark = min(marks.values())
     ahead = max(marks.values())
     reach = tip.reach
@@ -145,8 +146,12 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         "lag": max(reach.latest - watermark, 0) if reach else None,
         "source": tip.source,
         "sourceTrouble": tip.trouble,
-        "gaps": [gap.to_json() for gap in read_gaps(storage, LedgerRange(earliest.first, bounds.last), scope)],
-        "evidence": _evidence(storage, scope, LedgerRange(earliest.first, bounds.last)),
+        "gaps": [gap.to_json() for gap in coverage.gaps],
+        "evidence": {
+            "provenLedgers": coverage.proven.size,
+            "scannedLedgers": coverage.scanned.size,
+            "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
+        },
         "events": totals.events,
         "conflicts": totals.conflicts,
         "conflictList": [
@@ -161,16 +166,6 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         ],
         "position": totals.position,
         "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
-    }
-
-
-def _evidence(storage: Storage, scope: Scope, within: LedgerRange) -> dict[str, Any]:
-    """Return how many covered ledgers are proven and scanned, and how many each source covered."""
-    coverage = read_coverage(storage, within, scope)
-    return {
-        "provenLedgers": coverage.proven.size,
-        "scannedLedgers": coverage.scanned.size,
-        "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
     }
 
 

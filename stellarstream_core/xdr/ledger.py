@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
 from typing import TypeAlias
@@ -150,15 +150,7 @@ def read_bare_header(xdr: bytes, claimed_hash: bytes | None = None) -> LedgerHea
         header = _header(xdr, found, None)
     if claimed_hash is None:
         return header
-    return LedgerHeader(
-        header.sequence,
-        header.protocol,
-        header.close_time,
-        header.previous_hash,
-        header.result_set_hash,
-        header.xdr,
-        claimed_hash,
-    )
+    return replace(header, hash=claimed_hash)
 
 
 def read_transaction(tx_hash: bytes, result: bytes, meta: bytes, ledger: int) -> Transaction:
