@@ -16,6 +16,8 @@ from pluggy import HookimplMarker, HookspecMarker
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from stellarstream_core.api.routes import Route
+    from stellarstream_core.chain import ChainClientSpec
     from stellarstream_core.events import ContractEvent
     from stellarstream_core.settings import Settings
     from stellarstream_core.sources import SourceSpec
@@ -43,7 +45,7 @@ class ModelSet:
     """A plugin's tables: a folder of numbered peewee migrations (``playhouse.migrations``).
 
     ``name`` keeps the migrations of different plugins apart, so it cannot be one that another plugin
-    has; the tables' names should begin with it.
+    has, nor ``api``, which is the framework's own; the tables' names should begin with it.
     """
 
     name: str
@@ -112,6 +114,12 @@ def register_sources() -> Sequence[SourceSpec]:
 
 
 @hookspec
+def register_chain_clients() -> Sequence[ChainClientSpec]:
+    """Return the clients that read the chain's present state: ledger entries."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
 def register_storages() -> Sequence[StorageSpec]:
     """Return the storage backends the plugin offers, by URL scheme."""
     raise AssertionError("a hook specification is never called")
@@ -126,6 +134,12 @@ def register_models() -> ModelSet:
 @hookspec
 def register_sinks(settings: Settings) -> Sequence[Sink]:
     """Return the sinks that are called after each commit."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_routes() -> Sequence[Route]:
+    """Return the typed API routes the plugin adds below ``/api/v1``; they are part of ``/openapi.json``."""
     raise AssertionError("a hook specification is never called")
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import pluggy
 from pydantic import BaseModel
 
 from stellarstream_core import hookspecs
+from stellarstream_core.chain import ChainClientSpec
 from stellarstream_core.errors import PluginError, StellarStreamError
 from stellarstream_core.hookspecs import (
     HOOK_NAMES,
@@ -33,7 +34,12 @@ from stellarstream_core.settings import Settings, plain_name
 from stellarstream_core.sources import Capabilities, SourceSpec
 from stellarstream_core.storage import StorageSpec
 
+if TYPE_CHECKING:
+    from stellarstream_core.api.routes import Route
+
 GROUP = "stellarstream"
+CORE_MODELS = ModelSet("api", Path(__file__).parent / "storage" / "migrations")
+"""The tables of ``stellarstream_core.storage.tables``, which no plugin brings."""
 BUILT_IN = "stellarstream"
 """The distribution whose plugins are built in."""
 FAULTS = (Exception, SystemExit)
@@ -126,6 +132,8 @@ def _models_fault(result: Any) -> str | None:
         return fault
     if not isinstance(result.migrations, Path) or not result.migrations.is_dir():
         return f"a folder of migrations that is not there: {result.migrations}"
+    if isinstance(result.name, str) and _table_prefix(result.name) == CORE_MODELS.name:
+        return f"a set of tables called {result.name!r}: that name is the framework's own"
     return None
 
 
@@ -145,6 +153,12 @@ def _command_fault(result: Any) -> str | None:
     return None
 
 
+def _route_fault(result: Any) -> str | None:
+    from stellarstream_core.api.routes import Route  # noqa: PLC0415 - it brings aiohttp, which few commands need
+
+    return _shape(Route)(result) or result.fault()
+
+
 def _sink_fault(result: Any) -> str | None:
     if not isinstance(getattr(result, "name", None), str):
         return f"a sink whose name is no text: {type(result).__name__}"
@@ -160,6 +174,9 @@ _MODELS: _Answer[ModelSet] = _Answer(
     "register_models", "set of tables", lambda models: models.name, _models_fault, many=False, same=_table_prefix
 )
 _SOURCES: _Answer[SourceSpec] = _Answer("register_sources", "source", lambda spec: spec.name, _source_fault)
+_CHAIN_CLIENTS: _Answer[ChainClientSpec] = _Answer(
+    "register_chain_clients", "chain client", lambda spec: spec.name, _shape(ChainClientSpec, "configured", "open")
+)
 _STORAGES: _Answer[StorageSpec] = _Answer(
     "register_storages", "storage for the scheme", lambda spec: spec.scheme, _shape(StorageSpec, "open")
 )
@@ -167,6 +184,7 @@ _COMMANDS: _Answer[CommandSpec] = _Answer("register_commands", "command", lambda
 _CHECKS: _Answer[HealthCheck] = _Answer(
     "health_checks", "health check", lambda check: check.name, _shape(HealthCheck, "run")
 )
+_ROUTES: _Answer[Route] = _Answer("register_routes", "route", lambda route: route.name, _route_fault)
 _SINKS: _Answer[Sink] = _Answer("register_sinks", "sink", lambda sink: sink.name, _sink_fault)
 
 
@@ -219,12 +237,16 @@ class Plugins:
         return list(self._ask(_SECTIONS).values())
 
     def models(self) -> list[ModelSet]:
-        """Return every plugin's tables."""
+        """Return every plugin's tables; those of the framework itself are :data:`CORE_MODELS`."""
         return list(self._ask(_MODELS).values())
 
     def sources(self) -> dict[str, SourceSpec]:
         """Return ledger sources by name."""
         return self._ask(_SOURCES)
+
+    def chain_clients(self) -> dict[str, ChainClientSpec]:
+        """Return the clients that read the chain's present state, by name."""
+        return self._ask(_CHAIN_CLIENTS)
 
     def storages(self) -> dict[str, StorageSpec]:
         """Return storage backends by URL scheme."""
@@ -242,9 +264,13 @@ class Plugins:
         """Return the sinks that are called after each commit."""
         return list(self._ask(_SINKS, settings=settings).values())
 
+    def routes(self) -> dict[str, Route]:
+        """Return the API routes that plugins add, by method and path."""
+        return self._ask(_ROUTES)
+
     def ask_all(self) -> None:
         """Ask for everything that needs no settings, so that whoever breaks is known to be broken."""
-        self.settings_sections(), self.models(), self.sources()
+        self.settings_sections(), self.models(), self.sources(), self.chain_clients()
         self.storages(), self.commands(), self.health_checks()
 
     def owner(self, hook: str, name: str) -> Plugin | None:

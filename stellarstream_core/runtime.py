@@ -18,16 +18,18 @@ from stellarstream_core.errors import (
     StellarStreamError,
     UsageError,
 )
-from stellarstream_core.plugins import FAULTS, Plugins
+from stellarstream_core.plugins import CORE_MODELS, FAULTS, Plugins
 from stellarstream_core.redact import UNREADABLE, redact_url
 from stellarstream_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from stellarstream_core.chain import ChainClient, ChainClientSpec
     from stellarstream_core.scope import Scope
     from stellarstream_core.sources import Source, SourceSpec
     from stellarstream_core.storage import Storage, StorageSpec
 
 _SOURCE_METHODS = ("identity", "reach", "ledger_hash", "windows", "close")
+_CHAIN_CLIENT_METHODS = ("ledger_entries", "close")
 
 
 class Runtime:
@@ -111,7 +113,7 @@ class Runtime:
         url = self.settings.database_url
         backend = self._backend(url)
         try:
-            return backend.open(url, self.settings, self.plugins.models())
+            return backend.open(url, self.settings, [CORE_MODELS, *self.plugins.models()])
         except StellarStreamError:
             raise
         except FAULTS as error:
@@ -164,9 +166,7 @@ class Runtime:
             raise PluginError(f"The source {spec.name!r} cannot be opened: its plugin is broken.")
         try:
             source = await spec.open(self.settings)
-            for method in _SOURCE_METHODS:
-                if not callable(getattr(source, method, None)):
-                    raise TypeError(f"{type(source).__name__} has no method '{method}'")
+            _require_methods(source, _SOURCE_METHODS)
         except StellarStreamError:
             raise
         except FAULTS as error:
@@ -210,15 +210,40 @@ class Runtime:
             raise
         return opened
 
-    def _is_configured(self, spec: SourceSpec) -> bool:
+    async def open_chain_client(self) -> ChainClient | None:
+        """Build the first configured chain client, built-in ones first; None where none is configured.
+
+        Nothing is connected yet. Raises what the client says on purpose (``StellarStreamError``). A client
+        that breaks takes its plugin out, and the next one is built; where none is left ``PluginError`` says
+        so, for without access to the chain a caller would do something else than it was set up for.
+        """
+        hook = "register_chain_clients"
+        for spec in self.plugins.chain_clients().values():
+            if not self._is_configured(spec, hook):
+                continue
+            try:
+                client = await spec.open(self.settings)
+                _require_methods(client, _CHAIN_CLIENT_METHODS)
+            except StellarStreamError:
+                raise
+            except FAULTS as error:
+                self.plugins.blame(hook, spec.name, error)
+                continue
+            return client
+        broken = ", ".join(plugin.name for plugin in self.plugins.broken if hook in plugin.hooks)
+        if broken:
+            raise PluginError(f"No chain client is left: the plugins that are broken are {broken}.")
+        return None
+
+    def _is_configured(self, spec: SourceSpec | ChainClientSpec, hook: str = "register_sources") -> bool:
         try:
-            return bool(self._is_active(spec) and spec.configured(self.settings))
+            return bool(self._is_active(spec, hook) and spec.configured(self.settings))
         except FAULTS as error:
-            self.plugins.blame("register_sources", spec.name, error)
+            self.plugins.blame(hook, spec.name, error)
             return False
 
-    def _is_active(self, spec: SourceSpec) -> bool:
-        owner = self.plugins.owner("register_sources", spec.name)
+    def _is_active(self, spec: SourceSpec | ChainClientSpec, hook: str = "register_sources") -> bool:
+        owner = self.plugins.owner(hook, spec.name)
         return owner is None or owner.state == "active"
 
     def _no_source(self) -> UsageError:
@@ -257,6 +282,12 @@ class Runtime:
 def migrations(pending: Sequence[str]) -> str:
     """Return ``1 migration (sql/0002_x)``, ``2 migrations (…, …)``: the names say whose they are."""
     return f"{len(pending)} migration{'' if len(pending) == 1 else 's'} ({', '.join(pending)})"
+
+
+def _require_methods(offered: object, methods: Sequence[str]) -> None:
+    for method in methods:
+        if not callable(getattr(offered, method, None)):
+            raise TypeError(f"{type(offered).__name__} has no method '{method}'")
 
 
 def _offered(name: str, offered: dict[str, SourceSpec]) -> SourceSpec:

@@ -9,6 +9,7 @@ from pathlib import Path
 from stellarstream_core.errors import UsageError
 from stellarstream_core.ranges import LAST_LEDGER
 from stellarstream_core.settings import NETWORKS
+from stellarstream_sandbox.accounts import AccountSetup
 
 FIRST_LEDGER = 2
 """The first ledger a network can serve: like everywhere, ledger 1 is genesis and has no meta."""
@@ -32,14 +33,15 @@ class SandboxConfig:
     """The settings of one sandbox network.
 
     ``seed``, ``passphrase``, ``genesis_time``, ``history_spacing``, ``ledgers``, ``close_time``,
-    ``transactions`` and the two of the burst decide every byte of every ledger. The rest decides
+    ``transactions``, ``accounts`` and the two of the burst decide every byte of every ledger. The rest decides
     only what is kept and where it is served.
 
     ``ledgers`` are closed already when the network starts, ``history_spacing`` seconds apart; the
     later ones follow every ``close_time`` seconds, which may be a fraction. ``genesis_time`` is the
     first ledger's close time in Unix seconds; None lets the history end at the moment of the start.
     ``transactions`` is how many a ledger holds on average. Every ``burst_every``-th ledger has one
-    transaction with ``burst_events`` events of one contract (0: never).
+    transaction with ``burst_events`` events of one contract (0: never). ``accounts`` are there, or are as
+    told, before the first ledger.
 
     ``retention`` is how many of the last ledgers JSON-RPC has, ``horizon_retention`` how many Horizon
     has (None: all that are kept, which are the last ``ARCHIVE``). Horizon lets ``horizon_rate``
@@ -58,6 +60,7 @@ class SandboxConfig:
     transactions: int = 6
     burst_every: int = 250
     burst_events: int = 1200
+    accounts: tuple[AccountSetup, ...] = ()
     retention: int = 17_280
     horizon_retention: int | None = None
     horizon_rate: int = 3_600_000

@@ -11,6 +11,7 @@ from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, contract_id_text, enc
 from stellarstream_sandbox.pack import ZERO, u32
 from stellarstream_sandbox.scval import address
 
+_VERSION_SEED = 18 << 3
 _ENVELOPE_TYPE_CONTRACT_ID = u32(8)
 _PREIMAGE_FROM_ADDRESS = u32(0)
 _PREIMAGE_FROM_ASSET = u32(1)
@@ -27,6 +28,11 @@ class Keypair:
         self.public, self.secret = crypto_sign_seed_keypair(seed)
         self.account = encode(VERSION_ACCOUNT, self.public)
         self.hint = self.public[-4:]
+
+    @property
+    def secret_key(self) -> str:
+        """The secret as a strkey, S…."""
+        return encode(_VERSION_SEED, self.secret[:32])
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature. Ed25519 needs no randomness, so it is always the same."""

@@ -16,6 +16,7 @@ from loguru import logger
 
 from stellarstream_core.errors import StellarStreamError, UsageError
 from stellarstream_sandbox import methods
+from stellarstream_sandbox.accounts import AccountSetup
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.get_events import get_events
 from stellarstream_sandbox.horizon.app import PREFIX as HORIZON
@@ -26,6 +27,7 @@ from stellarstream_sandbox.lake import LakeDirectory, LakeLayout
 from stellarstream_sandbox.lake_http import PREFIX as LAKE
 from stellarstream_sandbox.lake_http import LakeServer
 from stellarstream_sandbox.ledger.closing import ClosedLedger
+from stellarstream_sandbox.ledger_entries import get_ledger_entries
 from stellarstream_sandbox.simulation import Simulation
 
 HEALTHY_SECONDS = 30.0
@@ -97,6 +99,32 @@ class SandboxNetwork:
     def contracts(self) -> dict[str, str]:
         """The contracts' C… ids by name: ``streams-v1``, ``streams-v1-older``, ``streams-v2``, tokens and others."""
         return self.simulation.contracts
+
+    @property
+    def accounts(self) -> dict[str, str]:
+        """The named accounts' G… ids: ``alice`` and other users, ``issuer``, ``admin``, ``treasury``, …."""
+        return self.simulation.accounts
+
+    def secret_key(self, name: str) -> str:
+        """Return the S… key of a named account, to sign with."""
+        return self.simulation.secret_key(name)
+
+    def set_account(
+        self,
+        account: str,
+        *,
+        signers: Mapping[str, int] | None = None,
+        master_weight: int = 1,
+        thresholds: tuple[int, int, int] = (0, 0, 0),
+        balance: int | None = None,
+    ) -> int:
+        """Make an account (G…), or change one; return the ledger from which on it is so, which is the next one.
+
+        ``signers`` maps G… (or T…, X…, P…) to weights and replaces those that were there, ``thresholds`` are
+        low, medium and high, ``balance`` is in stroops (None: as it is; 10,000 XLM for a new account). No
+        transaction tells of the change. Raises :class:`UsageError` where no account can be like that.
+        """
+        return self.simulation.set_account(AccountSetup(account, signers or {}, master_weight, thresholds, balance))
 
     @property
     def oldest(self) -> int:
@@ -220,6 +248,8 @@ class SandboxNetwork:
             "getTransactions": self._in_thread(methods.get_transactions),
             "getTransaction": self._get_transaction,
             "getEvents": self._in_thread(get_events),
+            # not aside: the world must not move on while it is read
+            "getLedgerEntries": lambda params: get_ledger_entries(params, self.latest, self.simulation.world),
         }
 
     def _in_thread(self, method: Callable[..., dict[str, Any]]) -> Handler:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from stellarstream_core.errors import UsageError
+from stellarstream_sandbox.accounts import AccountSetup
 from stellarstream_sandbox.config import ARCHIVE, FIRST_LEDGER, SandboxConfig
 from stellarstream_sandbox.dice import Dice
 from stellarstream_sandbox.economy.activity import Activity
@@ -28,11 +30,30 @@ class Simulation:
         self._closer = LedgerCloser(self.world, HeaderChain(self.world.directory, genesis_time))
         self._activity = Activity(self.world, config.seed, config.transactions, config.burst_every, config.burst_events)
         self._next = GENESIS_LEDGER + 1
+        self._setups: list[AccountSetup] = []
+        for setup in config.accounts:
+            self.world.set_account(setup, GENESIS_LEDGER)
 
     @property
     def contracts(self) -> dict[str, str]:
         """The contracts' C… ids by name."""
         return self.world.contracts
+
+    @property
+    def accounts(self) -> dict[str, str]:
+        """The accounts' G… ids by name; those that were set up have none."""
+        return dict(self.world.names)
+
+    def secret_key(self, name: str) -> str:
+        """Return the S… key of a named account, to sign with."""
+        if name not in self.world.names:
+            raise UsageError(f"The sandbox has no account called {name!r}.")
+        return self.world.directory.keypair(name).secret_key
+
+    def set_account(self, setup: AccountSetup) -> int:
+        """Make or change an account; return the ledger from which on it is so, which is the next one."""
+        self._setups.append(setup)
+        return self._next
 
     @property
     def silence(self) -> float:
@@ -43,6 +64,9 @@ class Simulation:
         """Close the next ledger; ``burst_events`` adds a transaction with so many events of ``airdrop``."""
         sequence = self._next
         now = self.config.close_time_of(sequence)
+        for setup in self._setups:
+            self.world.set_account(setup, sequence)
+        self._setups.clear()
         intents = self._activity.intents(sequence, now)
         if burst_events:
             intents.append(self._activity.burst(Dice(f"{self.config.seed}/{sequence}/burst"), burst_events))

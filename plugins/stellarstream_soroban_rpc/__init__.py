@@ -1,4 +1,8 @@
-"""The built-in Soroban RPC plugin: the sources ``soroban-rpc`` (events) and ``soroban-rpc-ledgers`` (whole ledgers)."""
+"""The built-in Soroban RPC plugin.
+
+The sources ``soroban-rpc`` (events) and ``soroban-rpc-ledgers`` (whole ledgers), and the chain client
+``soroban-rpc`` (ledger entries).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 from stellarstream_core.hookspecs import PluginSettings, hookimpl
 
 if TYPE_CHECKING:
+    from stellarstream_core.chain import ChainClient, ChainClientSpec
     from stellarstream_core.settings import Settings
     from stellarstream_core.sources import Source, SourceSpec
 
@@ -45,6 +50,21 @@ def register_sources() -> Sequence[SourceSpec]:
     ]
 
 
+@hookimpl
+def register_chain_clients() -> Sequence[ChainClientSpec]:
+    """Return the chain client ``soroban-rpc``."""
+    from stellarstream_core.chain import ChainClientSpec  # noqa: PLC0415 - listing plugins stays light
+
+    return [
+        ChainClientSpec(
+            name="soroban-rpc",
+            summary="getLedgerEntries of Soroban RPC nodes",
+            configured=lambda settings: bool(settings.rpc_urls),
+            open=_open_chain_client,
+        )
+    ]
+
+
 async def _open(settings: Settings) -> Source:
     from stellarstream_soroban_rpc.source import SorobanRpcSource  # noqa: PLC0415 - it loads an HTTP client
 
@@ -55,3 +75,9 @@ async def _open_ledgers(settings: Settings) -> Source:
     from stellarstream_soroban_rpc.ledgers_source import SorobanRpcLedgersSource  # noqa: PLC0415 - it loads an HTTP client
 
     return SorobanRpcLedgersSource(settings)
+
+
+async def _open_chain_client(settings: Settings) -> ChainClient:
+    from stellarstream_soroban_rpc.chain_client import SorobanRpcChainClient  # noqa: PLC0415 - it loads an HTTP client
+
+    return SorobanRpcChainClient(settings)

@@ -48,6 +48,15 @@ class SorobanRpcSettings(PluginSection):
     max_response_bytes: int = Field(
         16 * 1024 * 1024, ge=64 * 1024, le=1024**3, description="largest answer read; pages shrink to fit"
     )
+    chain_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="longest wait for ledger entries, such as an account's signers; retries included",
+    )
+    chain_in_flight: int = Field(
+        32, ge=1, le=1_024, description="requests for ledger entries under way at the same time, in one process"
+    )
     query_events: Literal["auto", "never"] = Field(
         "auto", description="use queryEvents (full-history nodes, beta) where an endpoint offers it"
     )

@@ -223,6 +223,7 @@ class RpcNode:
     before every answer), ``max_limit``, ``scan_limit``, ``most_events_scanned`` (-32001 above it),
     ``poison`` (ledgers whose read panics), ``loses_filters`` (the multi-filter bug before 27.1.1),
     ``trim_by`` (ledgers a ``TRIMMED`` fault trims), ``query_events`` (an answer for queryEvents),
+    ``ledger_entries`` (an answer for getLedgerEntries),
     ``headers`` (headerXdr by ledger), ``behind`` (returns the history that answers the next request,
     where several nodes are behind the address), ``max_ledgers`` (in a page), ``most_ledgers_read``
     (-32001 above it), ``offers_ledgers`` (or getLedgers is unknown). ``calls`` are the requests that
@@ -253,6 +254,7 @@ class RpcNode:
         self.loses_filters = False
         self.trim_by = 0
         self.query_events: Callable[[Params, Any], dict[str, Any]] | None = None
+        self.ledger_entries: Callable[[Params, Any], dict[str, Any]] | None = None
         self.headers: Mapping[int, str] = {}
         self.behind: Callable[[], NodeHistory] | None = None
         self.max_ledgers = 200
@@ -384,6 +386,8 @@ class RpcNode:
                 return self._events(params, view, fault)
             case "queryEvents" if self.query_events is not None:
                 return self.query_events(params, view)
+            case "getLedgerEntries" if self.ledger_entries is not None:
+                return self.ledger_entries(params, view)
         raise NodeError(METHOD_NOT_FOUND, "method not found")
 
     def _view(self, fault: Fault | None) -> _View:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from stellarstream_core import hookimpl
+from stellarstream_core.chain import ChainClientSpec
 from stellarstream_core.errors import PluginError
 from stellarstream_core.hookspecs import HOOK_NAMES, CommandSpec, Health, HealthCheck, ModelSet, PluginSettings
 from stellarstream_core.plugins import GROUP, Plugins
@@ -66,6 +67,12 @@ def test_hook_register_sources_gives_sources_by_name(plugin):
     one, two = spec("one"), spec("two")
     found = Plugins.load(found=[plugin("a", register_sources=lambda: [one, two])])
     assert found.sources() == {"one": one, "two": two}
+
+
+def test_hook_register_chain_clients_gives_clients_by_name(plugin):
+    one, two = (ChainClientSpec(name, "a client", bool, nothing) for name in ("one", "two"))
+    found = Plugins.load(found=[plugin("a", register_chain_clients=lambda: [one, two])])
+    assert found.chain_clients() == {"one": one, "two": two}
 
 
 def test_hook_register_storages_gives_backends_by_scheme(plugin):
@@ -297,6 +304,10 @@ def test_sinks_that_are_none_make_their_plugin_broken(plugin, sinks):
         ("register_sources", SourceSpec("s", "", Capabilities(cost="dear"), lambda _: True, nothing)),
         ("register_sources", SourceSpec("s", "", Capabilities(), True, nothing)),
         ("register_sources", SourceSpec([], "", Capabilities(), lambda _: True, nothing)),
+        ("register_chain_clients", ChainClientSpec("c", "", True, nothing)),
+        ("register_chain_clients", ChainClientSpec("c", "", bool, None)),
+        ("register_chain_clients", ChainClientSpec("", "", bool, nothing)),
+        ("register_chain_clients", spec("a source")),
         ("register_storages", StorageSpec("mem", "", None)),
         ("register_commands", CommandSpec("c", "no_attribute", "")),
         ("register_commands", CommandSpec("c", "module:c", None)),

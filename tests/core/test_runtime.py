@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from stellarstream_core import hookimpl
+from stellarstream_core.chain import ChainClientSpec
 from stellarstream_core.errors import PluginError, SchemaError, SettingsError, SourceUnusableError, UsageError
 from stellarstream_core.hookspecs import ModelSet, PluginSettings
 from stellarstream_core.plugins import Plugins
@@ -183,6 +184,70 @@ async def test_one_source_is_opened_by_its_offer(runtime):
     for _ in range(2):
         with pytest.raises(PluginError, match=r"cannot be opened"):
             await made.open_source(bad)
+
+
+# --- chain clients ----------------------------------------------------------------------------------
+
+
+class OpenChainClient:
+    name = "open"
+
+    async def close(self):
+        pass
+
+    ledger_entries = close
+
+
+def chain_spec(name, opened=None, configured=True):
+    like = spec(name, opened, configured)
+    return ChainClientSpec(name, name, like.configured, like.open)
+
+
+def offers(*specs):
+    return {"register_chain_clients": list(specs)}
+
+
+async def test_the_first_configured_chain_client_is_opened(runtime):
+    client = OpenChainClient()
+    made = runtime(
+        a=offers(chain_spec("idle", OpenChainClient(), configured=False)),
+        b=offers(chain_spec("one", client), chain_spec("two", OpenChainClient())),
+    )
+    assert await made.open_chain_client() is client
+
+
+async def test_without_a_configured_chain_client_there_is_none(runtime):
+    made = runtime(a=offers(chain_spec("idle", OpenChainClient(), configured=False)), b={})
+    assert await made.open_chain_client() is None
+
+
+@pytest.mark.parametrize("opened", [RuntimeError("boom"), SystemExit(3), None, object()])
+async def test_a_chain_client_that_cannot_be_built_is_left_out_with_its_plugin(runtime, opened):
+    client = OpenChainClient()
+    made = runtime(
+        a=offers(chain_spec("bad", opened), chain_spec("too", OpenChainClient())), b=offers(chain_spec("good", client))
+    )
+    assert await made.open_chain_client() is client
+    assert broken(made) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "bad", [chain_spec("bad", RuntimeError("boom")), chain_spec("bad", configured=RuntimeError("boom")), "no spec"]
+)
+async def test_no_chain_client_left_is_an_error_and_not_none(runtime, bad):
+    made = runtime(a=offers(bad))
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"No chain client is left.* a"):
+            await made.open_chain_client()
+
+
+async def test_what_a_chain_client_says_on_purpose_passes(runtime):
+    made = runtime(
+        a=offers(chain_spec("a", SourceUnusableError("not here"))), b=offers(chain_spec("b", OpenChainClient()))
+    )
+    with pytest.raises(SourceUnusableError, match="not here"):
+        await made.open_chain_client()
+    assert broken(made) == []
 
 
 # --- the database -----------------------------------------------------------------------------------

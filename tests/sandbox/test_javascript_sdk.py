@@ -38,10 +38,12 @@ def node() -> str:
 
 async def test_it_reads_every_method(node):
     config = SandboxConfig(ledgers=80, port=0, live=False, burst_every=40, burst_events=150)
-    async with SandboxNetwork(config) as network:
-        contract = network.contracts["streams-v2"]
+    network = SandboxNetwork(config)
+    contract, account, signer = network.contracts["streams-v2"], network.accounts["alice"], network.accounts["bob"]
+    network.set_account(account, signers={signer: 5}, thresholds=(2, 3, 4))
+    async with network:
         reader = await asyncio.create_subprocess_exec(
-            node, HERE / "read.mjs", network.url, contract, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            node, HERE / "read.mjs", network.url, contract, account, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         out, errors = await asyncio.wait_for(reader.communicate(), 60)
         assert reader.returncode == 0, errors.decode()
@@ -49,7 +51,11 @@ async def test_it_reads_every_method(node):
         history = network.simulation.history.snapshot()
         records = list(history.events(network.oldest, network.latest))
         transactions = [one for n in range(2, 82) for one in history.ledger(n).transactions()]
+        alice = network.simulation.world.accounts[account]
+        balance = network.simulation.world.bank.balance(network.contracts["token-xlm"], account)
 
+    assert (seen["sequence"], seen["balance"]) == (str(alice.seq_num), str(balance))
+    assert (seen["signers"], seen["thresholds"], seen["entriesAt"]) == ([[signer, 5]], [1, 2, 3, 4], 81)
     assert seen["health"]["status"] == "healthy"
     assert seen["health"]["latestLedger"] == seen["latest"] == 81
     assert seen["passphrase"] == config.passphrase

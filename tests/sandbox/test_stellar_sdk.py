@@ -7,10 +7,10 @@ import asyncio
 import aiohttp
 import pytest
 from pydantic import ValidationError
-from stellar_sdk import SorobanServer, SorobanServerAsync, TransactionEnvelope, soroban_rpc, xdr
+from stellar_sdk import Account, Keypair, SorobanServer, SorobanServerAsync, TransactionEnvelope, soroban_rpc, xdr
 from stellar_sdk.client.base_async_client import BaseAsyncClient
 from stellar_sdk.client.response import Response
-from stellar_sdk.exceptions import SorobanRpcErrorResponse
+from stellar_sdk.exceptions import AccountNotFoundException, SorobanRpcErrorResponse
 
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.network import SandboxNetwork
@@ -96,6 +96,24 @@ async def test_the_asynchronous_client_reads_every_method(network):
         assert (await server.get_transaction(transactions[0].transaction_hash)).ledger == transactions[0].ledger
         filters = [soroban_rpc.EventFilter(contract_ids=[network.contracts["streams-v2"]])]
         assert (await server.get_events(2, filters=filters)).events
+
+
+async def test_it_loads_accounts(network):
+    account = network.accounts["alice"]
+    loaded = await asyncio.to_thread(account_of, network.url, account)
+    ours = network.simulation.world.accounts[account]
+    assert (loaded.account.account_id, loaded.sequence) == (account, ours.seq_num)
+    unknown = Keypair.random().public_key
+    with pytest.raises(AccountNotFoundException):
+        await asyncio.to_thread(account_of, network.url, unknown)
+    network.set_account(unknown)
+    network.close_ledger()
+    assert (await asyncio.to_thread(account_of, network.url, unknown)).sequence == network.latest << 32
+
+
+def account_of(url: str, account: str) -> Account:
+    with SorobanServer(url) as server:
+        return server.load_account(account)
 
 
 def events_of(url: str, first: int, contracts: list[str]) -> soroban_rpc.GetEventsResponse:

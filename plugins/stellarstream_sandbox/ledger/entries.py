@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from stellarstream_sandbox.economy.world import Account
 from stellarstream_sandbox.identity import account_id
-from stellarstream_sandbox.pack import ONE, ZERO, i64, u32, u64
+from stellarstream_sandbox.pack import ONE, ZERO, array, i64, u32, u64
 
 _TYPE_ACCOUNT = ZERO
 _UPDATED = u32(1)
 _STATE = u32(3)
-_THRESHOLDS = b"\1\0\0\0"
 _NO_INFLATION_FLAGS_DOMAIN = ZERO * 3
-_EXTENSIONS = ONE + i64(0) * 2 + u32(2) + ZERO * 3 + u32(3) + ZERO
-"""No liabilities, nothing sponsored, and the version that notes when the sequence number changed."""
+_NO_LIABILITIES = ONE + i64(0) * 2
+_NO_SPONSORED_ENTRIES = u32(2) + ZERO * 2
+_SEQUENCE_NOTES = u32(3) + ZERO
+"""The extension that notes when the sequence number changed."""
 
 
-def account_entry(account: Account, balance: int) -> bytes:
-    """Return an account as the XDR of a ``LedgerEntry``; ``balance`` in stroops."""
+def account_data(account: Account, balance: int) -> bytes:
+    """Return an account as the XDR of a ``LedgerEntryData``; ``balance`` in stroops."""
+    signers = account.signers
     return b"".join(
         (
-            u32(account.modified),
             _TYPE_ACCOUNT,
             account_id(account.id),
             i64(balance),
             i64(account.seq_num),
-            ZERO,
+            u32(len(signers)),
             _NO_INFLATION_FLAGS_DOMAIN,
-            _THRESHOLDS,
-            ZERO,
-            _EXTENSIONS,
+            account.thresholds,
+            array([key + u32(weight) for key, weight in signers]),
+            _NO_LIABILITIES,
+            _NO_SPONSORED_ENTRIES,
+            array([ZERO] * len(signers)),  # nobody sponsors a signer
+            _SEQUENCE_NOTES,
             u32(account.seq_ledger),
             u64(account.seq_time),
-            ZERO,
         )
     )
+
+
+def account_entry(account: Account, balance: int) -> bytes:
+    """Return an account as the XDR of a ``LedgerEntry``; ``balance`` in stroops."""
+    return u32(account.modified) + account_data(account, balance) + ZERO
 
 
 def change(before: bytes, after: bytes) -> list[bytes]:

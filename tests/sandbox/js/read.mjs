@@ -1,9 +1,9 @@
 // Reads every method of a sandbox network with the official SDK and prints what it saw as one JSON object.
-// usage: node read.mjs URL CONTRACT
+// usage: node read.mjs URL CONTRACT ACCOUNT
 import { createHash } from "node:crypto";
-import { rpc, scValToNative, xdr } from "@stellar/stellar-sdk";
+import { rpc, scValToNative, StrKey, xdr } from "@stellar/stellar-sdk";
 
-const [url, contract] = process.argv.slice(2);
+const [url, contract, account] = process.argv.slice(2);
 const server = new rpc.Server(url, { allowHttp: true });
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
@@ -76,8 +76,22 @@ for (;;) {
 const all = await server.getEvents({ startLedger: health.oldestLedger, filters: [], limit: 10000 });
 const topicless = all.events.filter((event) => event.topic.length === 0).length;
 
+// an account by the SDK's own key, and as the start of a transaction
+const accountId = xdr.PublicKey.publicKeyTypeEd25519(StrKey.decodeEd25519PublicKey(account));
+const accountKey = xdr.LedgerKey.account(new xdr.LedgerKeyAccount({ accountId }));
+const found = await server.getLedgerEntries(accountKey);
+const entry = found.entries[0].val.account();
+
 console.log(
   JSON.stringify({
+    sequence: (await server.getAccount(account)).sequenceNumber(),
+    balance: entry.balance().toString(),
+    signers: entry.signers().map((signer) => [
+      StrKey.encodeEd25519PublicKey(signer.key().ed25519()),
+      signer.weight(),
+    ]),
+    thresholds: [...entry.thresholds()],
+    entriesAt: found.latestLedger,
     health,
     passphrase: network.passphrase,
     protocol: Number(network.protocolVersion),
