@@ -8,28 +8,20 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from stellarstream_core.cli.options import contract_option, database_option, json_option, runtime
 from stellarstream_core.cli.output import plural, print_json
-from stellarstream_core.errors import StellarStreamError
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
-from stellarstream_core.scope import EVERYTHING, Scope
-from stellarstream_core.sources import Reach, Source
+from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_coverage, stored_bounds
-from stellarstream_core.sync.run import known_states
+from stellarstream_core.sync.state import Tip, TipReader, read_status, tip_now
 
 WATCH_SECONDS = 2.0
 """How often ``--watch`` reads the database."""
-SHORTEST_TIP_SECONDS = 2.0
-DEFAULT_TIP_SECONDS = 5.0
-"""How often ``--watch`` asks for the tip: as often as ledgers close, or this where nobody tells."""
-TIP_TIMEOUT_SECONDS = 5.0
 SHOWN_GAPS = 10
 NARROWEST = 20
 """Columns that a value takes at least, however narrow the terminal is."""
@@ -55,136 +47,13 @@ def status(ctx: click.Context, watch: bool, contracts: tuple[str, ...], database
             with _shown(as_json) as show:
                 asyncio.run(_watch(found, storage, scope, show))
             return
-        facts = read_status(found, storage, scope, asyncio.run(_tip_now(found)))
+        facts = read_status(found, storage, scope, asyncio.run(tip_now(found)))
     finally:
         storage.close()
     if as_json:
         print_json(facts)
     else:
         click.echo(render(facts, _columns()))
-
-
-# --- the tip --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tip:
-    """What a source last said: ``reach`` and its name, or else the ``trouble`` there was, as a sentence."""
-
-    reach: Reach | None = None
-    source: str | None = None
-    trouble: str | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long it need not be asked again."""
-        told = self.reach.ledger_seconds if self.reach else None
-        return max(told, SHORTEST_TIP_SECONDS) if told else DEFAULT_TIP_SECONDS
-
-
-@dataclass(slots=True)
-class TipReader:
-    """Asks for the tip, each source opened once and then kept until ``close``."""
-
-    found: Runtime
-    _open: dict[str, Source] = field(default_factory=dict)
-
-    async def read(self) -> Tip:
-        """Return the tip of the first source that answers in time; raise nothing."""
-        trouble = None
-        try:
-            for spec in self.found.source_specs():
-                try:
-                    if spec.name not in self._open:
-                        self._open[spec.name] = await self.found.open_source(spec)
-                    async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
-                        return Tip(await self._open[spec.name].reach(), spec.name)
-                except StellarStreamError as error:
-                    trouble = f"{spec.name}: {error.message}"
-                except TimeoutError:
-                    trouble = f"{spec.name} did not answer within {TIP_TIMEOUT_SECONDS:.0f} s"
-        except StellarStreamError as error:
-            trouble = error.message
-        return Tip(trouble=trouble)
-
-    async def close(self) -> None:
-        """Close every source."""
-        while self._open:
-            await self._open.popitem()[1].close()
-
-
-async def _tip_now(found: Runtime) -> Tip:
-    reader = TipReader(found)
-    try:
-        return await reader.read()
-    finally:
-        await reader.close()
-
-
-# --- the database ---------------------------------------------------------------------------
-
-
-def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
-    earliest = stored_bounds(storage, scope)
-    bounds, marks = _marks(storage, scope, earliest)
-    totals = storage.totals()
-    coverage = read_coverage(storage, LedgerRange(earliest.first, bounds.last), scope)
-    watermark = min(marks.values())
-    ahead = max(marks.values())
-    reach = tip.reach
-    return {
-        "network": found.settings.network,
-        "database": storage.url,
-        "contracts": len(scope) if not scope.everything else None,
-        "startLedger": bounds.first,
-        "watermark": watermark,
-        "heldBackBy": sorted(c for c, mark in marks.items() if mark == watermark) if ahead > watermark else [],
-        "lastCoveredLedger": bounds.last,
-        "tip": reach.latest if reach else None,
-        "tipClosedAt": reach.latest_closed_at if reach else None,
-        "lag": max(reach.latest - watermark, 0) if reach else None,
-        "source": tip.source,
-        "sourceTrouble": tip.trouble,
-        "gaps": [gap.to_json() for gap in coverage.gaps],
-        "evidence": {
-            "provenLedgers": coverage.proven.size,
-            "scannedLedgers": coverage.scanned.size,
-            "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
-        },
-        "events": totals.events,
-        "conflicts": totals.conflicts,
-        "conflictList": [
-            {
-                "id": c.event_id,
-                "ledger": c.ledger,
-                "contract": c.contract_id,
-                "source": c.source,
-                "timesSeen": c.times_seen,
-            }
-            for c in (storage.conflicts(limit=SHOWN_GAPS) if totals.conflicts else ())
-        ],
-        "position": totals.position,
-        "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
-    }
-
-
-def _marks(storage: Storage, scope: Scope, bounds: LedgerRange) -> tuple[LedgerRange, dict[str, int]]:
-    """Return first wanted and last covered ledger, and each contract's watermark.
-
-    A contract that was never asked for by itself is as far as everything is; where that was not
-    asked for either, as far as what is stored goes on from the first ledger.
-    """
-    states = known_states(storage.sync_states([*scope, EVERYTHING]), scope)
-    first = min((state.start_ledger for state in states.values()), default=bounds.first)
-    bounds = LedgerRange(first, max(bounds.last, first))
-    marks = {
-        contract: states[contract].last_ledger_sequence
-        if contract in states
-        else storage.coverage(contract, bounds).unbroken_from(first)
-        for contract in scope
-    }
-    return bounds, marks
 
 
 # --- what is shown --------------------------------------------------------------------------
