@@ -10,12 +10,14 @@ import orjson
 import pytest
 
 from stellarstream_core.cli import status
-from stellarstream_core.cli.status import Tip, render
+from stellarstream_core.cli.status import render
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.settings import NETWORKS
 from stellarstream_core.sources import Capabilities, Reach, SourceSpec, Window
+from stellarstream_core.sync import state
+from stellarstream_core.sync.state import Tip
 from stellarstream_core.testing.scripted import ScriptedSource
 from stellarstream_core.xdr.strkey import contract_id_text
 
@@ -25,7 +27,7 @@ NOWHERE = {"RPC_URL": "http://127.0.0.1:9"}
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch):
-    monkeypatch.setattr(status, "TIP_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(state, "TIP_TIMEOUT_SECONDS", 0.1)
 
 
 def cover(contract: str, *ranges: tuple[int, int], wanted: int | None) -> None:
@@ -135,7 +137,7 @@ def test_watching_keeps_one_source_open_and_asks_it_seldom(watched):
 
 
 def test_watching_asks_again_when_a_ledger_may_have_closed(watched, monkeypatch):
-    monkeypatch.setattr(status, "SHORTEST_TIP_SECONDS", 0.2)
+    monkeypatch.setattr(state, "SHORTEST_TIP_SECONDS", 0.2)
     _, done = watched(Reach(2, 105, ledger_seconds=0.3), "--json")
     assert done[0] == "open"
     assert 3 <= done.count("reach") <= 4
