@@ -1,0 +1,50 @@
+"""The text of stellar.toml: what wallets read in it, whatever the settings hold."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stellar_sdk import Keypair
+
+from stellarstream_core.api.auth.site import site_of
+from stellarstream_core.api.auth.stellar_toml import stellar_toml
+
+SITE = site_of("https://pay.example.org/streams/")
+KEY = Keypair.random().public_key
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def test_it_announces_the_login():
+    text = stellar_toml(SITE, "Test SDF Network ; September 2015", KEY)
+    assert tomllib.loads(text) == {
+        "VERSION": "2.6.0",
+        "NETWORK_PASSPHRASE": "Test SDF Network ; September 2015",
+        "SIGNING_KEY": KEY,
+        "WEB_AUTH_ENDPOINT": "https://pay.example.org/streams/api/v1/auth",
+    }
+    assert text.endswith("\n")
+
+
+def test_without_a_signing_key_no_login_is_announced():
+    assert set(tomllib.loads(stellar_toml(SITE, "P", None))) == {"VERSION", "NETWORK_PASSPHRASE"}
+
+
+@given(texts, texts, st.lists(texts), st.booleans(), st.integers(-(2**63), 2**63 - 1))
+def test_whatever_is_written_is_read_back(passphrase, text, several, flag, number):
+    more = {"URI_REQUEST": text, "ACCOUNTS": several, "FLAG": flag, "NUMBER": number}
+    read = tomllib.loads(stellar_toml(SITE, passphrase, KEY, more))
+    assert {name: read[name] for name in more} == more
+    assert read["NETWORK_PASSPHRASE"] == passphrase
+    assert len(read) == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a", "A B", 'A"', "A\nB", "A.B", "[X]", "SIGNING_KEY", "VERSION", "WEB_AUTH_ENDPOINT", "1A", "Ä"]
+)
+def test_plugins_cannot_write_over_the_login_or_break_the_file(name):
+    for key in (KEY, None):
+        with pytest.raises(ValueError, match="cannot be an entry"):
+            stellar_toml(SITE, "P", key, {name: "x"})
