@@ -126,6 +126,17 @@ class SchemaError(StorageError):
     title = "Database schema"
 
 
+class StorageBusyError(StorageError):
+    """The database has no turn left: a write waited longer than it may, or too many read at once.
+
+    Nothing was changed; the same call may succeed a moment later.
+    """
+
+    code = "storage-busy"
+    title = "Database busy"
+    help = "Try again in a moment."
+
+
 class LeadershipError(UsageError):
     """Another process already follows the tip into this database."""
 

@@ -106,6 +106,21 @@ class Settings(BaseModel):
     api_port: int = Field(3000, ge=0, le=65535, description="where the API listens")
     secret_key: SecretStr | None = Field(None, description="signs sessions")
     signing_key: SecretStr | None = Field(None, description="the SEP-10 server account's secret")
+    session_seconds: int = Field(86_400, ge=60, le=2_592_000, description="how long a login lasts")
+    cors_origins: CommaSeparated = Field(
+        [], description="origins whose pages may call the API from a browser ('*': all); none: frontend_url's"
+    )
+    live_readers: int = Field(2_000, ge=0, description="live streams of one worker at the most")
+    rate_limit: str = Field(
+        "600/minute", description="API requests of one client address, such as '20/second burst 100', or off"
+    )
+    rate_limit_key: str = Field("6000/minute", description="API requests of one API key or logged-in account, or off")
+    trusted_proxies: CommaSeparated = Field(
+        [], description="addresses or networks (or unix) whose X-Forwarded-For tells the client's address"
+    )
+    run_dir: Path | None = Field(
+        None, description="folder that the API's workers on one machine share (none: a private one for temporary files)"
+    )
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     allowed_plugins: CommaSeparated | None = Field(None, description="load only these plugins (none: all installed)")
     plugins: dict[str, dict[str, Any]] = Field({}, description="the plugins' own sections")
@@ -277,6 +292,24 @@ def _check(settings: Settings) -> None:
                 contract_id_bytes(contract)
             except InvalidStrkeyError as error:
                 raise SettingsError(f"contracts: {error.message}", help=error.help) from None
+    _check_limits(settings)
+
+
+def _check_limits(settings: Settings) -> None:
+    from stellarstream_core.api.limits.quota import parse_limit  # noqa: PLC0415 - it must not need settings
+
+    for key in ("rate_limit", "rate_limit_key"):
+        try:
+            parse_limit(getattr(settings, key))
+        except ValueError as error:
+            raise SettingsError(f"{key}: {error}.", help="'off' is no limit at all.") from None
+    if settings.trusted_proxies:
+        from stellarstream_core.api.client_address import TrustedProxies  # noqa: PLC0415 - only where it is needed
+
+        try:
+            TrustedProxies(settings.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"trusted_proxies: {error}.") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any, Protocol, TypeVar
 
 from peewee import Database
 
+from stellarstream_core.storage import CommitWatch
 from stellarstream_sql.batch import TransactionPlace
 from stellarstream_sql.rows import Row
+from stellarstream_sql.statements import Walking
 
 T = TypeVar("T")
 Values = Sequence[Any]
@@ -39,6 +41,13 @@ class Transaction(Protocol):
 
     def lock_store(self) -> None:
         """From here to the end, let no other commit finish: coverage, watermarks and position are settled."""
+        ...
+
+    def next_position(self, values: Values) -> int:
+        """Count a commit in the store's row (values of ``NEXT_POSITION``) and return its position.
+
+        Watches hear of it when the transaction commits.
+        """
         ...
 
     def add_transactions(self, places: Sequence[TransactionPlace]) -> int:
@@ -71,6 +80,9 @@ class Backend(Protocol):
     durable: bool
     """Whether a commit has to survive a power cut before it counts."""
 
+    walking: Walking
+    """How walks along an index of events are written."""
+
     def write(self) -> AbstractContextManager[Transaction]:
         """Hold the one write transaction of this process; commit at the end, roll back on an exception.
 
@@ -80,6 +92,14 @@ class Backend(Protocol):
 
     def read(self, query: Callable[[Database], T]) -> T:
         """Call ``query`` with a connection of its own thread and one snapshot; safe from any thread."""
+        ...
+
+    def change(self, apply: Callable[[Database], T], seconds: float) -> T:
+        """Call ``apply`` inside a write transaction that begins in so many seconds; see ``Storage.write``."""
+        ...
+
+    def watch(self) -> CommitWatch:
+        """Open a watch for commits on a connection of its own."""
         ...
 
     def exists(self) -> bool:

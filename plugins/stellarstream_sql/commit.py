@@ -197,7 +197,7 @@ class _WindowCommit:
         """Write the commit's row: the last statement of the transaction."""
         span = LedgerRange(windows[0][0].first, windows[-1][0].last)
         values = (events, span.first, span.first, span.last, span.last)
-        position = int(transaction.all(statements.NEXT_POSITION, values)[0][0])
+        position = transaction.next_position(values)
         transaction.run(statements.INSERT_COMMIT, (position, windows[0][1], span.first, span.last))
         return Commit(position, windows[0][1], span)
 

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
+from threading import BoundedSemaphore, Lock
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from peewee import Database, PeeweeException
+from peewee import Database, IntegrityError, PeeweeException
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase  # type: ignore[import-untyped]  # no types
 from psycopg import errors
 
-from stellarstream_core.errors import LeadershipError, SchemaError, StorageError
+from stellarstream_core.errors import LeadershipError, SchemaError, StorageBusyError, StorageError
 from stellarstream_sql import statements
 from stellarstream_sql.backend import ClashError, Values
 from stellarstream_sql.batch import TransactionPlace
+from stellarstream_sql.changes import run_change
+from stellarstream_sql.postgresql_watch import PostgresqlWatch
 from stellarstream_sql.rows import Row
 from stellarstream_sql.urls import PostgresqlAddress
 
@@ -30,6 +33,10 @@ MERGED_COMMITS = 32
 """After a COPY of transactions met a known one, so many commits insert them one by one instead."""
 READERS = 32
 """Connections kept for readers; the API's pool of threads is smaller."""
+CHANGES = 8
+"""Connections kept for changes of other tables."""
+WATCH_PARAMETERS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""A watch says nothing for hours: the system looks whether the server is still there. Seconds; the last are ms."""
 
 _FOLLOW_LOCK = 0x53_53_46_4C
 _MIGRATE_LOCK = 0x53_53_4D_47
@@ -86,6 +93,10 @@ class PostgresqlTransaction:
         """Take the store's row: other commits wait here until this one ends."""
         self._connection.execute(_text(statements.LOCK_STORE_POSTGRESQL))
 
+    def next_position(self, values: Values) -> int:
+        """Count a commit and notify the store's channel of it; the server passes that on at COMMIT."""
+        return int(self.all(statements.NEXT_POSITION_POSTGRESQL, values)[0][0])
+
     def add_transactions(self, places: Sequence[TransactionPlace]) -> int:
         """Insert the transactions that are not there, in the order of their hashes, as every commit does.
 
@@ -136,6 +147,14 @@ class PostgresqlTransaction:
                 copy.write_row(row)
 
 
+class _ReadingDatabase(PooledPostgresqlDatabase):  # type: ignore[misc]  # no types
+    """Transactions that see one snapshot and cannot write."""
+
+    def begin(self, isolation_level: object = None) -> None:
+        """Begin one; peewee knows no word for read-only."""
+        self.execute_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
 class PostgresqlBackend:
     """An open PostgreSQL database. Opening connects once, so that a wrong address is told at once.
 
@@ -145,10 +164,13 @@ class PostgresqlBackend:
     def __init__(self, address: PostgresqlAddress) -> None:
         self.url = address.url
         self.durable = True
+        self.walking = statements.WALKING_POSTGRESQL
         self._address = address
         self._lock = Lock()
         self._hints = _Hints()
-        self._readers = self._database(READERS)
+        self._readers = self._database(READERS, "REPEATABLE READ", _ReadingDatabase)
+        self._changes = self._database(CHANGES, "READ COMMITTED")
+        self._changing = BoundedSemaphore(CHANGES)
         self._writer: Connection | None = self._connect_writer()
 
     def exists(self) -> bool:
@@ -179,9 +201,27 @@ class PostgresqlBackend:
         with self._told():
             return self._read(query)
 
+    def change(self, apply: Callable[[Database], T], seconds: float) -> T:
+        """Call ``apply`` inside a READ COMMITTED transaction that waits for no lock longer than it may."""
+        deadline = monotonic() + seconds
+        if not self._changing.acquire(timeout=seconds):
+            raise self._busy(seconds)
+        try:
+            with self._told(IntegrityError, waited=seconds), self._changes.connection_context():
+                transaction = self._begin_change()
+                left = max(1, round((deadline - monotonic()) * 1000))
+                self._changes.execute_sql("SELECT set_config('lock_timeout', %s, true)", (f"{left}ms",))
+                return run_change(self._changes, transaction, apply)
+        finally:
+            self._changing.release()
+
+    def watch(self) -> PostgresqlWatch:
+        """Open a connection that listens for commits."""
+        return PostgresqlWatch(self.url, lambda: self._connect(**WATCH_PARAMETERS), self._told)
+
     def migrate(self, apply: Callable[[Database], T]) -> T:
         """Call ``apply`` under an advisory lock; each migration is a transaction of its own."""
-        database = self._database(1)
+        database = self._database(1, "REPEATABLE READ")
         try:
             with self._told(), database.connection_context():
                 connection = database.connection()
@@ -215,13 +255,14 @@ class PostgresqlBackend:
                 self._writer.close()
                 self._writer = None
         self._readers.close_all()
+        self._changes.close_all()
 
-    def _database(self, connections: int) -> Any:
-        return PooledPostgresqlDatabase(
+    def _database(self, connections: int, isolation: str, kind: Any = PooledPostgresqlDatabase) -> Any:
+        return kind(
             "postgresql://",  # tells peewee to pass the whole conninfo on
             conninfo=self._address.conninfo,
             prefer_psycopg3=True,
-            isolation_level="REPEATABLE READ",
+            isolation_level=isolation,
             max_connections=connections,
             timeout=LOCK_SECONDS,
         )
@@ -231,13 +272,26 @@ class PostgresqlBackend:
             with self._readers.connection_context(), self._readers.atomic():
                 return query(self._readers)
         except MaxConnectionsExceeded:
-            raise StorageError(
+            raise StorageBusyError(
                 f"{self.url} has {READERS} readers at once.", help="Run fewer readers in one process."
             ) from None
 
-    def _connect(self) -> Connection:
+    def _begin_change(self) -> Any:
+        """Begin on this thread's connection; on a new one where it was lost while idle."""
+        transaction = self._changes.transaction()
         try:
-            return psycopg.connect(self._address.conninfo, autocommit=True)
+            return transaction.__enter__()
+        except PeeweeException as error:
+            if not _connection_lost(_driver_error(error)):
+                raise
+        self._changes.manual_close()
+        self._changes.close_idle()
+        self._changes.connect()
+        return transaction.__enter__()
+
+    def _connect(self, **parameters: int) -> Connection:
+        try:
+            return psycopg.connect(self._address.conninfo, autocommit=True, **parameters)  # type: ignore[arg-type]
         except (psycopg.Error, UnicodeError) as error:
             raise self._unreachable(error) from None
 
@@ -269,12 +323,14 @@ class PostgresqlBackend:
             self._writer = None
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what the driver raises into sentences that say what to do."""
+    def _told(self, *untold: type[PeeweeException], waited: float = LOCK_SECONDS) -> Iterator[None]:
+        """Turn what the driver raises into sentences that say what to do, except for what is named."""
         try:
             yield
+        except untold:
+            raise
         except (psycopg.Error, PeeweeException) as error:
-            raise self._explained(_driver_error(error)) from error
+            raise self._explained(_driver_error(error), waited) from error
 
     def _unreachable(self, error: Exception) -> StorageError:
         lines = str(error).strip().splitlines() or ["no answer"]
@@ -283,7 +339,13 @@ class PostgresqlBackend:
         help = next((text for mark, text in _CONNECTION_HELP if mark in lower), "Check 'database_url' and the server.")
         return StorageError(f"Cannot connect to {self.url}: {self._address.scrub(said).rstrip('.')}.", help=help)
 
-    def _explained(self, error: BaseException) -> StorageError:
+    def _busy(self, seconds: float) -> StorageBusyError:
+        return StorageBusyError(
+            f"{self.url} is busy: others have held what is needed for {seconds:.3g} seconds.",
+            help="Let the other process finish and run the same command again.",
+        )
+
+    def _explained(self, error: BaseException, waited: float = LOCK_SECONDS) -> StorageError:
         state = getattr(error, "sqlstate", None) or ""
         lines = self._address.scrub(str(error)).strip().splitlines()
         said = lines[0] if lines else type(error).__name__
@@ -291,11 +353,8 @@ class PostgresqlBackend:
             return SchemaError(
                 f"{self.url} lacks tables that this version needs ({said}).", help="Run 'stellarstream migrate'."
             )
-        if state == "55P03":
-            return StorageError(
-                f"{self.url} is busy: another process has held it for {LOCK_SECONDS} seconds.",
-                help="Let the other process finish and run the same command again.",
-            )
+        if state in {"55P03", "40P01"}:  # a deadlock is broken up by the server, at somebody's cost
+            return self._busy(waited)
         if state == "53100":
             return StorageError(
                 f"{self.url} cannot grow: the server's disk is full. What was committed before is kept.",

@@ -55,9 +55,24 @@ def read_events(database: Database, within: LedgerRange, scope: Scope, after: st
     return found
 
 
+def read_event(database: Database, ledger: int, event_id: str) -> ContractEvent | None:
+    """Return the event of an id, whose ledger it names; None where there is none."""
+    return next(iter(_events(database, statements.EVENT_AT, (ledger, event_id))), None)
+
+
 def read_events_of_commit(database: Database, window_id: int, within: LedgerRange) -> list[ContractEvent]:
     """Return the events first stored under a commit's windows, in id order."""
     return _events(database, statements.EVENTS_OF_COMMIT, (*within, window_id, window_id))
+
+
+def read_page_of_commit(
+    database: Database, window_id: int, within: LedgerRange, after: str, skip: int, limit: int
+) -> list[ContractEvent]:
+    """Return up to ``limit`` events of a commit in id order, from the first id above ``after``, less ``skip`` of them."""
+    ledger = parse_event_id(after).ledger if after else within.first
+    return _events(
+        database, statements.PAGE_OF_COMMIT, (ledger, after, within.last, window_id, window_id, limit, skip)
+    )
 
 
 def _events(database: Database, sql: str, values: tuple[Any, ...]) -> list[ContractEvent]:

@@ -8,19 +8,22 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from peewee import Database, PeeweeException
+from peewee import Database, IntegrityError, OperationalError, PeeweeException
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase  # type: ignore[import-untyped]  # playhouse ships no types
 
-from stellarstream_core.errors import LeadershipError, SchemaError, StorageError
+from stellarstream_core.errors import LeadershipError, SchemaError, StorageBusyError, StorageError
 from stellarstream_sql import statements
 from stellarstream_sql.backend import ClashError, Values
 from stellarstream_sql.batch import TransactionPlace
+from stellarstream_sql.changes import run_change
 from stellarstream_sql.rows import Row
+from stellarstream_sql.sqlite_watch import SqliteWatch
+from stellarstream_sql.turns import FairLock, Turnstile
 from stellarstream_sql.urls import SqliteAddress
 
 T = TypeVar("T")
@@ -38,6 +41,7 @@ CHECKPOINT_PAGES = 4000
 
 _HEADER = b"SQLite format 3\x00"
 _SCHEMA_HELP = "Run 'stellarstream migrate'."
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _NO_TABLES = ("no such table", "no such column", "has no column named")
 
 
@@ -63,6 +67,10 @@ class SqliteTransaction:
 
     def lock_store(self) -> None:
         """Do nothing: the whole transaction is exclusive."""
+
+    def next_position(self, values: Values) -> int:
+        """Count a commit; watches notice by themselves that the file has changed."""
+        return int(self.all(statements.NEXT_POSITION, values)[0][0])
 
     def add_transactions(self, places: Sequence[TransactionPlace]) -> int:
         """Insert the transactions that are not there, and return how many were inserted."""
@@ -102,8 +110,10 @@ class SqliteBackend:
     def __init__(self, address: SqliteAddress) -> None:
         self.url = address.url
         self.durable = True
+        self.walking = statements.WALKING_SQLITE
         self._path = address.path
-        self._lock = Lock()
+        self._lock = FairLock()
+        self._turns = Turnstile(address.path and address.path.with_name(f"{address.path.name}.turn"))
         self._writer: sqlite3.Connection | None = None
         self._keeper: sqlite3.Connection | None = None
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -126,6 +136,13 @@ class SqliteBackend:
             uri=True,
             check_same_thread=False,
         )
+        self._changes: Any = PooledSqliteDatabase(
+            self._uri("mode=rw"),
+            pragmas={"foreign_keys": 1, "synchronous": 2, "wal_autocheckpoint": CHECKPOINT_PAGES},
+            max_connections=1,
+            uri=True,
+            check_same_thread=False,
+        )
         if self.exists():
             self.read(_look_inside)
 
@@ -138,7 +155,7 @@ class SqliteBackend:
         """Hold the one write transaction of this process."""
         with self._lock, self._told():
             connection = self._writing()
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection.execute, lambda: connection.execute("BEGIN IMMEDIATE"), BUSY_SECONDS)
             try:
                 yield SqliteTransaction(connection)
                 connection.execute("COMMIT")
@@ -150,6 +167,23 @@ class SqliteBackend:
         """Call ``query`` inside one snapshot."""
         with self._told(), self._readers.connection_context(), self._readers.atomic("DEFERRED"):
             return query(self._readers)
+
+    def change(self, apply: Callable[[Database], T], seconds: float) -> T:
+        """Call ``apply`` inside a transaction that outlives a power cut, in turn with commits."""
+        deadline = monotonic() + seconds
+        if not self._lock.acquire(seconds):
+            raise self._busy(seconds)
+        try:
+            with self._told(IntegrityError), self._changes.connection_context():
+                transaction = self._changes.transaction("IMMEDIATE")
+                self._begin(self._changes.execute_sql, transaction.__enter__, deadline - monotonic())
+                return run_change(self._changes, transaction, apply)
+        finally:
+            self._lock.release()
+
+    def watch(self) -> SqliteWatch:
+        """Open a connection that looks for commits."""
+        return SqliteWatch(self.url, lambda: self._connect("mode=rw"), self._told)
 
     def migrate(self, apply: Callable[[Database], T]) -> T:
         """Call ``apply`` in one exclusive transaction; the file is made where it does not exist."""
@@ -173,8 +207,10 @@ class SqliteBackend:
             yield
             return
         path = self._path.with_name(f"{self._path.name}.lock")
-        with self._told():
+        try:
             file = path.open("a")
+        except OSError as error:
+            raise self._plain(error) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,6 +224,8 @@ class SqliteBackend:
         """Close every connection; the last one out moves the log into the file."""
         with self._lock:
             self._close_writer()
+            self._changes.close_all()
+            self._turns.close()
             if self._keeper is not None:
                 self._keeper.close()
                 self._keeper = None
@@ -222,6 +260,30 @@ class SqliteBackend:
         self._writer.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
         return self._writer
 
+    def _begin(self, execute: Callable[[str], object], begin: Callable[[], object], seconds: float) -> None:
+        """Begin a write transaction when its turn has come. Raises ``StorageBusyError`` where it does not come.
+
+        SQLite's own waiting is switched off meanwhile: it looks ten times a second at last, and so hardly
+        ever finds the moment between two commits of another process.
+        """
+
+        def begun() -> bool:
+            try:
+                begin()
+            except (sqlite3.OperationalError, OperationalError) as error:
+                if _code(_driver_error(error)) not in _BUSY:
+                    raise
+                return False
+            return True
+
+        execute("PRAGMA busy_timeout = 0")
+        try:
+            mine = self._turns.pass_through(begun, seconds)
+        finally:
+            execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        if not mine:
+            raise self._busy(seconds)
+
     def _look(self, path: Path) -> None:
         try:
             if path.is_file():
@@ -249,18 +311,24 @@ class SqliteBackend:
             raise self._plain(error) from None
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what the driver raises into sentences that say what to do."""
+    def _told(self, *untold: type[PeeweeException]) -> Iterator[None]:
+        """Turn what the driver raises into sentences that say what to do, except for what is named."""
         try:
             yield
+        except untold:
+            raise
         except (sqlite3.Error, PeeweeException) as error:
             raise self._explained(_driver_error(error)) from error
         except MaxConnectionsExceeded:
-            raise StorageError(
+            raise StorageBusyError(
                 f"{self.url} has {READERS} readers at once.", help="Run fewer readers in one process."
             ) from None
-        except OSError as error:
-            raise self._plain(error) from error
+
+    def _busy(self, seconds: float) -> StorageBusyError:
+        return StorageBusyError(
+            f"{self.url} is busy: others have been writing to it for {seconds:.3g} seconds.",
+            help="Let the other process finish, or use PostgreSQL where several write at once.",
+        )
 
     def _plain(self, error: OSError) -> StorageError:
         return StorageError(
@@ -269,13 +337,10 @@ class SqliteBackend:
         )
 
     def _explained(self, error: BaseException) -> StorageError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error)
         text = str(error)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StorageError(
-                f"{self.url} is busy: another process has been writing to it for {BUSY_SECONDS:.0f} seconds.",
-                help="Let the other process finish, or use PostgreSQL where several write at once.",
-            )
+        if code in _BUSY:
+            return self._busy(BUSY_SECONDS)
         if code == sqlite3.SQLITE_FULL:
             return StorageError(
                 f"{self.url} cannot grow: the disk is full. What was committed before is kept.",
@@ -305,6 +370,10 @@ class SqliteBackend:
 
 def _look_inside(database: Any) -> None:
     database.execute_sql("SELECT count(*) FROM sqlite_master").fetchall()
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _driver_error(error: BaseException) -> BaseException:

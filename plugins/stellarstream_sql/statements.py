@@ -6,6 +6,9 @@ Texts for one dialect alone say so in their name.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 EVENT_COLUMNS = (
     "id",
     "ledger",
@@ -42,6 +45,8 @@ SET_MEMBERS = "SELECT contract_set_id, contract_id FROM contract_set_members"
 
 # --- the store's row -------------------------------------------------------------------------------
 
+_CHANNEL_POSTGRESQL = "'stellarstream_commits_' || tableoid"
+"""A database has one set of channels for all of its schemas; the table's oid tells their stores apart."""
 LOCK_STORE_POSTGRESQL = "SELECT position FROM store WHERE id = 1 FOR UPDATE"
 NEXT_POSITION = """
     UPDATE store SET
@@ -52,6 +57,11 @@ NEXT_POSITION = """
     WHERE id = 1
     RETURNING position
 """
+NEXT_POSITION_POSTGRESQL = f"{NEXT_POSITION.rstrip()}, pg_notify({_CHANNEL_POSTGRESQL}, position::text)"
+CHANNEL_POSTGRESQL = f"SELECT {_CHANNEL_POSTGRESQL} FROM store"  # noqa: S608 - one text in another
+POSITION = "SELECT position FROM store WHERE id = 1"
+EPOCH = "SELECT epoch FROM store WHERE id = 1"
+BEGIN_EPOCH = "UPDATE store SET epoch = ? WHERE id = 1"
 INSERT_COMMIT = "INSERT INTO commits (position, window_id, first_ledger, last_ledger) VALUES (?, ?, ?, ?)"
 COUNT_CONFLICT = "UPDATE store SET conflicts = conflicts + 1 WHERE id = 1"
 BIND_NETWORK = "UPDATE store SET network_passphrase = ? WHERE id = 1 AND network_passphrase IS NULL"
@@ -140,7 +150,8 @@ EVENT_TYPES = (
     *("text", "int8", "int8", "text", "int8", "text", "text"),
     *("bytea", "bytea", "bytea", "bytea", "bytea", "bytea", "int8"),
 )
-STORED_BY_ID_SQLITE = f"SELECT {_EVENT} FROM events WHERE ledger = ? AND id = ?"  # noqa: S608 - names only
+EVENT_AT = f"SELECT {_EVENT} FROM events WHERE ledger = ? AND id = ?"  # noqa: S608 - names only
+STORED_BY_ID_SQLITE = EVENT_AT
 STORED_BY_IDENTITY_SQLITE = f"""
     SELECT {_EVENT} FROM events WHERE ledger = ? AND tx_hash = ? AND event_index = ?
 """  # noqa: S608 - names only
@@ -167,6 +178,13 @@ EVENTS_OF_COMMIT = f"""
     ORDER BY ledger, id
 """  # noqa: S608 - names only
 """Values: the commit's range and twice its window; the range spares an index on ``window_id``."""
+PAGE_OF_COMMIT = f"""
+    SELECT {_EVENT} FROM events
+    WHERE (ledger, id) > (?, ?) AND ledger <= ? AND window_id IN
+        (SELECT id FROM windows WHERE id = ? UNION ALL SELECT id FROM windows WHERE part_of = ?)
+    ORDER BY ledger, id LIMIT ? OFFSET ?
+"""  # noqa: S608 - names only
+"""Values: ledger and id they come after, the commit's last ledger, twice its window, how many, how many to pass."""
 EVENT_BOUNDS = "SELECT min(ledger), max(ledger) FROM events"
 
 
@@ -178,6 +196,82 @@ def events_of_contracts(contracts: int) -> str:
         ORDER BY ledger, id LIMIT ?
     """  # noqa: S608 - names and marks only
 
+
+BY_PLACE = ("ledger", "id")
+BY_CONTRACT = ("contract_id", "ledger", "id")
+BY_IDENTITY = ("ledger", "tx_hash", "event_index")
+"""The columns of the primary key and of the two indexes of events, which :func:`look_along` walks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walking:
+    """How a dialect is kept to the walk along one index; left alone it may find another way, and a slow one.
+
+    ``prepare`` is run first, for the rest of the transaction; empty where nothing is needed. ``beyond``
+    makes the condition that a row's key is greater or less (``sign``) than a given one; ``fixed`` of its
+    columns have the same value at both ends of the walk.
+    """
+
+    prepare: str
+    beyond: Callable[[Sequence[str], int, str], str]
+
+
+def _whole_key_beyond(index: Sequence[str], _: int, sign: str) -> str:
+    return f"({', '.join(index)}) {sign} ({marks(len(index))})"
+
+
+def _rest_of_key_beyond(index: Sequence[str], fixed: int, sign: str) -> str:
+    same = [f"{column} = {'ANY(ARRAY[?])' if column == 'contract_id' else '?'}" for column in index[:fixed]]
+    return " AND ".join([*same, _whole_key_beyond(index[fixed:], 0, sign)])
+
+
+WALKING_SQLITE = Walking("", _whole_key_beyond)
+"""Whole keys are compared: SQLite cannot order by them without sorting unless it takes their index."""
+
+WALKING_POSTGRESQL = Walking(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)
+    """,
+    _rest_of_key_beyond,
+)
+"""Collecting and sorting are ruled out: the planner prefers them for long steps, whatever else lies in the range.
+
+A walk that compares whole keys ends for PostgreSQL where the first column does, at the end of the contract;
+so the fixed columns are compared each by itself. The contract not with ``=``: what is known to be the same
+needs no place in the order, which would leave the primary key as a way, past everybody else's events.
+"""
+
+
+def look_along(index: Sequence[str], fixed: int, fits: str, rows: int, walking: Walking, *, descending: bool) -> str:
+    """Look at so many rows along an index; return the ids of those that fit, then the last id looked at.
+
+    Values: those of ``fits``, then where the walk begins and where it ends, each a whole key of the
+    index, neither included. The last id comes with how many rows were looked at, the others with NULL.
+    How many to look at is part of the text: a planner that does not know it thinks of a tenth of the table.
+    """
+    order = [f"{column} DESC" if descending else column for column in index]
+    return f"""
+        WITH looked AS MATERIALIZED (
+            SELECT id, {fits} AS fits FROM events
+            WHERE {walking.beyond(index, fixed, ">")} AND {walking.beyond(index, fixed, "<")}
+            ORDER BY {", ".join(order)} LIMIT {rows:d}
+        )
+        SELECT id, NULL FROM looked WHERE fits
+        UNION ALL SELECT {"min" if descending else "max"}(id), count(*) FROM looked
+    """  # noqa: S608 - names and marks only
+
+
+def events_at(count: int) -> str:
+    """Select events by their keys. Values: ledger and id of each."""
+    return f"""
+        WITH wanted (ledger, id) AS (VALUES {", ".join(["(?, ?)"] * count)})
+        SELECT {", ".join(f"e.{column}" for column in EVENT_COLUMNS)}
+        FROM wanted CROSS JOIN events e WHERE e.ledger = wanted.ledger AND e.id = wanted.id
+    """  # noqa: S608 - names and marks only
+
+
+PLACE_OF_TRANSACTION = "SELECT ledger, tx_order FROM transactions WHERE tx_hash = ?"
 
 # --- conflicts -------------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from peewee import Database
 
-from stellarstream_core.errors import NetworkMismatchError, NetworkResetError, StorageError
-from stellarstream_core.events import ContractEvent
+from stellarstream_core.errors import InvalidEventError, NetworkMismatchError, NetworkResetError, StorageError
+from stellarstream_core.events import ContractEvent, parse_event_id
 from stellarstream_core.hookspecs import ModelSet
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import EVERYTHING, Scope
@@ -19,13 +20,16 @@ from stellarstream_core.storage import (
     Anchor,
     Commit,
     CommitResult,
+    CommitWatch,
     Conflict,
     CoveredRange,
+    EventPage,
+    EventQuery,
     SchemaState,
     SyncState,
     Totals,
 )
-from stellarstream_sql import MODELS, anchors, reading, schema, statements, watermarks
+from stellarstream_sql import MODELS, anchors, finding, reading, schema, statements, watermarks
 from stellarstream_sql.backend import Backend
 from stellarstream_sql.commit import commit_window
 from stellarstream_sql.coverage import merge
@@ -41,6 +45,8 @@ from stellarstream_sql.models import (
 )
 from stellarstream_sql.sets import ContractSets
 from stellarstream_sql.urls import parse_postgresql, parse_sqlite
+
+T = TypeVar("T")
 
 
 def open_sqlite(url: str, models: Sequence[ModelSet] = (), clock: Callable[[], float] = time.time) -> SqlStorage:
@@ -207,11 +213,61 @@ class SqlStorage:
             lambda database: reading.read_events_of_commit(database, commit.window_id, commit.range)
         )
 
+    def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
+        """Return a part of :meth:`events_of_commit`."""
+        return self._backend.read(
+            lambda database: reading.read_page_of_commit(
+                database, commit.window_id, commit.range, after, skip, limit
+            )
+        )
+
     def events(
         self, within: LedgerRange, scope: Scope, *, after: str = "", limit: int = 1000
     ) -> Sequence[ContractEvent]:
         """Return events of the scope in id order, from the first id above ``after``."""
         return self._backend.read(lambda database: reading.read_events(database, within, scope, after, limit))
+
+    def find_events(self, query: EventQuery, limit: int) -> EventPage:
+        """Return the next page of the query; see ``stellarstream_sql.finding``."""
+        finding.check(query, limit)
+        walking = self._backend.walking
+        return self._backend.read(lambda database: finding.find_events(database, walking, query, limit))
+
+    def event(self, event_id: str) -> ContractEvent | None:
+        """Return the event of that id, None where there is none or the text is no event id."""
+        try:
+            ledger = parse_event_id(event_id).ledger
+        except InvalidEventError:
+            return None
+        return self._backend.read(lambda database: reading.read_event(database, ledger, event_id))
+
+    # --- epoch and watching ---------------------------------------------------------------------
+
+    def epoch(self) -> str:
+        """Return the name of this history of commits."""
+        rows = self._backend.read(lambda database: reading.query(database, statements.EPOCH, ()))
+        return str(rows[0][0])
+
+    def begin_epoch(self) -> str:
+        """Give the store a new epoch and return it."""
+        epoch = str(uuid4())
+        with self._backend.write() as transaction:
+            transaction.run(statements.BEGIN_EPOCH, (epoch,))
+        return epoch
+
+    def watch(self) -> CommitWatch:
+        """Open a watch for commits on a connection of its own."""
+        return self._backend.watch()
+
+    # --- other tables ---------------------------------------------------------------------------
+
+    def read(self, query: Callable[[Database], T]) -> T:
+        """Call ``query`` inside one read-only snapshot."""
+        return self._backend.read(query)
+
+    def write(self, change: Callable[[Database], T], *, wait_seconds: float = 5.0) -> T:
+        """Call ``change`` inside one write transaction; see ``stellarstream_sql.changes``."""
+        return self._backend.change(change, wait_seconds)
 
     # --- what status shows ----------------------------------------------------------------------
 

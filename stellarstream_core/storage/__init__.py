@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from stellarstream_core.events import ContractEvent
-from stellarstream_core.ranges import LedgerRange, RangeSet
+from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Evidence, Window
 
 if TYPE_CHECKING:
+    from peewee import Database
+
     from stellarstream_core.hookspecs import ModelSet
     from stellarstream_core.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +109,62 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events to find; an event is found where every part of the query fits it.
+
+    ``contracts`` empty is every event, those without a contract too. ``topics`` go by position, four
+    at most: the XDR of the ScVal, or None for any; the event must have at least as many topics.
+    ``first`` and ``last`` are ledgers, both included. ``after`` is the id after which to go on in the
+    order asked: only greater ids are found, or only smaller ones where ``descending`` is set; empty is
+    from the beginning of that order.
+    """
+
+    contracts: tuple[str, ...] = ()
+    topics: tuple[bytes | None, ...] = ()
+    tx_hash: str | None = None
+    first: int = FIRST_LEDGER
+    last: int = LAST_LEDGER
+    descending: bool = False
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A part of what a query finds, in the order asked.
+
+    ``resume`` is the id to give as ``after`` for the rest, None where nothing is left. It may be set
+    with few events, or with none: a page looks at a bounded number of rows.
+    """
+
+    events: Sequence[ContractEvent]
+    resume: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaState:
     """Migrations by name: ``pending`` are not applied yet, ``unknown`` come from newer code."""
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
     unknown: tuple[str, ...]
+
+
+class CommitWatch(Protocol):
+    """Waits for commits on a connection of its own, whoever makes them: this process or another."""
+
+    def wait(self, after: int, timeout: float) -> int:
+        """Wait until the store's position is above ``after``, at most ``timeout`` seconds; return the position.
+
+        It returns at once where the position is above ``after`` already. When the time is over it
+        returns the position as it is, when the watch is closed meanwhile as it was last seen. One
+        thread at a time may wait. Raises ``StorageError`` where the connection is lost or the watch
+        was closed before: open a new one.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection; a waiting :meth:`wait` returns at once. Safe from any thread, and twice."""
+        ...
 
 
 class Storage(Protocol):
@@ -193,6 +247,13 @@ class Storage(Protocol):
         """Return the events first stored by that commit, in id order."""
         ...
 
+    def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
+        """Return a part of :meth:`events_of_commit`, of which there may be very many: at most ``limit``.
+
+        It begins with the first id above ``after``, less the first ``skip`` events from there.
+        """
+        ...
+
     def events(
         self,
         within: LedgerRange,
@@ -204,12 +265,59 @@ class Storage(Protocol):
         """Return events of the scope in id order, from the first id above ``after``."""
         ...
 
+    def find_events(self, query: EventQuery, limit: int) -> EventPage:
+        """Return the next page of the query, at most ``limit`` (one or more) events.
+
+        Going on from ``resume`` until it is None yields each event that fits exactly once and in
+        order, whatever the limits. An event stored meanwhile is found where its place lies ahead.
+        Each call looks at a bounded number of rows, so that a filter that fits nothing costs no more
+        than one that fits everything. Raises ``UsageError`` for a query that makes no sense: a limit
+        below 1, more than four topics, an ``after`` that is no event id.
+        """
+        ...
+
+    def event(self, event_id: str) -> ContractEvent | None:
+        """Return the event of that id, None where there is none or the text is no event id."""
+        ...
+
     def conflicts(self, limit: int = 100) -> Sequence[Conflict]:
         """Return recorded conflicts, the last seen first."""
         ...
 
     def totals(self) -> Totals:
         """Return the counts that ``status`` shows."""
+        ...
+
+    def epoch(self) -> str:
+        """Return the name of this history of commits: positions of another epoch mean nothing here."""
+        ...
+
+    def begin_epoch(self) -> str:
+        """Give the store a new epoch and return it; needed after a backup was restored."""
+        ...
+
+    def watch(self) -> CommitWatch:
+        """Open a watch for commits. Raises ``StorageError`` where that is impossible."""
+        ...
+
+    def read(self, query: Callable[[Database], T]) -> T:
+        """Call ``query`` with a peewee database inside one read-only snapshot and return its result.
+
+        For the core's and plugins' own tables, bound to no database: ``model.select().execute(database)``.
+        Results must be taken (``list``) inside. Raises ``StorageBusyError`` where too many read at once.
+        """
+        ...
+
+    def write(self, change: Callable[[Database], T], *, wait_seconds: float = 5.0) -> T:
+        """Call ``change`` with a peewee database inside one write transaction and return its result.
+
+        For the core's and plugins' own tables only; keep it short, since others wait meanwhile, and
+        call nothing else of this storage inside it. Any thread may call it. What ``change`` raises
+        undoes everything and passes through as it is, ``peewee.IntegrityError`` (a key that is there
+        already, and its like) included; other failures of the database raise ``StorageError``. Raises
+        ``StorageBusyError`` where its turn, or a row that another transaction holds, does not come
+        within ``wait_seconds``.
+        """
         ...
 
     def follow_lock(self) -> AbstractContextManager[None]:
@@ -226,7 +334,8 @@ class StorageSpec:
     """A storage backend that a plugin offers, by URL scheme (``sqlite``, ``postgresql``).
 
     ``open`` connects and raises ``StorageError`` where that is impossible; it changes nothing in
-    the database. ``models`` are those of all plugins, whose migrations belong to the schema.
+    the database. ``models`` are the framework's own and those of all plugins, whose migrations belong
+    to the schema.
     """
 
     scheme: str

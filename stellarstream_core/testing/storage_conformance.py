@@ -15,7 +15,7 @@ The first storage that is opened has its migrations applied by the suite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 from threading import Barrier, Thread
 
@@ -29,43 +29,19 @@ from stellarstream_core.errors import (
     NetworkResetError,
 )
 from stellarstream_core.events import AFTER_ALL_TXS, BEFORE_ALL_TXS, ContractEvent
-from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
+from stellarstream_core.ranges import LAST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.scope import EVERYTHING, Scope
-from stellarstream_core.sources import Evidence, Window
+from stellarstream_core.sources import Evidence
 from stellarstream_core.storage import Anchor, Commit, Storage, SyncState
+from stellarstream_core.testing.conformance_queries import QueryConformance
+from stellarstream_core.testing.conformance_tables import TableConformance
+from stellarstream_core.testing.conformance_windows import ALL, ANY, A, B, C, OpenStorage, stored, window
 from stellarstream_core.testing.scripted import made_contract, made_event, made_history
 
-A, B, C = (made_contract(number) for number in (1, 2, 3))
-ALL = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
-ANY = Scope.of([EVERYTHING])
-
-OpenStorage = Callable[[], Storage]
+__all__ = ["ALL", "ANY", "A", "B", "C", "OpenStorage", "StorageConformance", "stored", "window"]
 
 
-def window(
-    first: int,
-    last: int,
-    events: Sequence[ContractEvent] = (),
-    scope: Sequence[str] = (A,),
-    *,
-    source: str = "one",
-    evidence: Evidence = Evidence.SCANNED,
-    flavour: str = "",
-) -> Window:
-    """Return a window; the scope is contract A unless said otherwise."""
-    return Window(LedgerRange(first, last), Scope.of(scope), list(events), source, evidence, flavour)
-
-
-def stored(storage: Storage, scope: Scope = ANY, within: LedgerRange = ALL, page: int = 1000) -> list[ContractEvent]:
-    """Return every stored event of a scope, read page by page."""
-    found: list[ContractEvent] = []
-    while part := storage.events(within, scope, after=found[-1].id if found else "", limit=page):
-        assert len(part) <= page
-        found += part
-    return found
-
-
-class StorageConformance:
+class StorageConformance(QueryConformance, TableConformance):
     """The suite. Every test begins with an empty, migrated database."""
 
     @pytest.fixture
@@ -423,6 +399,25 @@ class StorageConformance:
         assert list(storage.commits(4)) == []
         assert [storage.events_of_commit(commit)[0].ledger for commit in commits] == [50, 10, 30, 20]
         assert list(storage.events_of_commit(Commit(9, 10**9, LedgerRange(1, 100)))) == []
+
+    def test_a_commit_is_read_page_by_page_or_from_any_of_its_events_on(self, storage: Storage) -> None:
+        """The events lie in several pieces, and among those of another commit."""
+        events = [made_event(ledger, tx, k, A) for ledger in range(1, 5) for tx in range(1, 4) for k in range(3)]
+        known = [event for event in events if event.ledger == 2 or (event.ledger == 3 and event.event_index == 1)]
+        assert storage.commit(window(2, 3, known)).commit is not None
+        commit = storage.commit(window(1, 4, events)).commit
+        assert commit is not None
+        own = list(storage.events_of_commit(commit))
+        assert own == [event for event in events if event not in known]
+        for limit in (1, 2, 7, 100):
+            found: list[ContractEvent] = []
+            while page := storage.commit_page(commit, after=found[-1].id if found else "", limit=limit):
+                assert len(page) <= limit
+                found += page
+            assert found == own
+        for skip in range(len(own) + 2):
+            assert list(storage.commit_page(commit, skip=skip, limit=3)) == own[skip : skip + 3]
+            assert list(storage.commit_page(commit, after=own[4].id, skip=skip, limit=3)) == own[5:][skip : skip + 3]
 
     def test_commits_from_several_threads_settle_one_after_another(self, open_storage: OpenStorage) -> None:
         storages = [open_storage() for _ in range(3)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stellarstream_core.digest import digest_events
-from stellarstream_core.plugins import Plugins
+from stellarstream_core.plugins import CORE_MODELS, Plugins
 from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_core.settings import load_settings
@@ -49,7 +49,7 @@ def opened() -> Iterator[Callable[[str], Storage]]:
 
     def open_storage(url: str) -> Storage:
         backend = plugins.storages()[url.partition(":")[0]]
-        storages.append(backend.open(url, load_settings(environ={}), plugins.models()))
+        storages.append(backend.open(url, load_settings(environ={}), [CORE_MODELS, *plugins.models()]))
         return storages[-1]
 
     yield open_storage

@@ -37,6 +37,20 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
+PAGES = """
+import sys
+from pathlib import Path
+from stellarstream_core.api.pages import render, static
+site = Path(sys.argv[1]).resolve()
+assert Path(render.__file__).resolve().is_relative_to(site), render.__file__
+assert {"style.css", "dashboard.js", "docs.js", "icon.svg"} <= set(static.bundle().files)
+templates = render.environment().list_templates()
+assert {"base.html", "dashboard.html", "docs.html", "problem.html"} <= set(templates), templates
+for name in templates:
+    render.environment().get_template(name)
+"""
+
+
 def run(site, tmp_path, *command: str) -> subprocess.CompletedProcess:
     env = {**os.environ, "PYTHONPATH": str(site)}
     return subprocess.run(
@@ -53,8 +67,14 @@ def test_the_installed_wheel_brings_its_migrations_and_types(site, tmp_path):
     done = run(site, tmp_path, "-m", "stellarstream_core.cli", "migrate")
     assert done.returncode == 0, done.stderr
     assert "applied sql/0001" in done.stdout
+    assert "applied api/0001" in done.stdout
     for package in ("stellarstream_core", "stellarstream_sql", "stellarstream_sandbox", "stellarstream_soroban_rpc"):
         assert (site / package / "py.typed").exists()
+
+
+def test_the_installed_wheel_brings_its_pages(site, tmp_path):
+    done = run(site, tmp_path, "-c", PAGES, str(site))
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_only_the_repository_needs_is_not_in_the_wheel(site):

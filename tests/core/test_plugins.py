@@ -270,10 +270,12 @@ def test_tables_that_are_taken_or_not_there_make_their_plugin_broken(plugin, tmp
             plugin("core", "stellarstream", register_models=lambda: ModelSet("the-core", tmp_path)),
             plugin("a", register_models=lambda: ModelSet("the_core", tmp_path)),
             plugin("b", register_models=lambda: ModelSet("b", tmp_path / "absent")),
+            plugin("c", register_models=lambda: ModelSet("API", tmp_path)),
         ]
     )
     assert found.models() == [ModelSet("the-core", tmp_path)]
-    assert [p.name for p in found.broken] == ["a", "b"]
+    assert [p.name for p in found.broken] == ["a", "b", "c"]
+    assert "framework's own" in found.broken[-1].error
 
 
 def sink(name, publish=print):

@@ -281,7 +281,7 @@ def test_a_storage_that_breaks_while_it_is_opened_is_a_sentence(runtime):
     assert broken(made) == ["mem"]
 
 
-def test_broken_tables_are_left_out_of_the_schema(runtime, tmp_path):
+def test_the_frameworks_tables_come_first_and_broken_ones_are_left_out_of_the_schema(runtime, tmp_path):
     seen = []
     made = runtime(
         'database_url = "mem://x"',
@@ -290,7 +290,7 @@ def test_broken_tables_are_left_out_of_the_schema(runtime, tmp_path):
         bad={"register_models": ModelSet("bad", tmp_path / "absent")},
     )
     made.connect_storage()
-    assert [models.name for models in seen] == ["good"]
+    assert [models.name for models in seen] == ["api", "good"]
 
 
 @pytest.mark.parametrize(
