@@ -262,6 +262,16 @@ def look_along(index: Sequence[str], fixed: int, fits: str, rows: int, walking: 
     """  # noqa: S608 - names and marks only
 
 
+def rows_along(index: Sequence[str], fixed: int, rows: int, walking: Walking, *, descending: bool) -> str:
+    """Read so many events along an index. Values: where the walk begins and where it ends, as with ``look_along``."""
+    order = [f"{column} DESC" if descending else column for column in index]
+    return f"""
+        SELECT {_EVENT} FROM events
+        WHERE {walking.beyond(index, fixed, ">")} AND {walking.beyond(index, fixed, "<")}
+        ORDER BY {", ".join(order)} LIMIT {rows:d}
+    """  # noqa: S608 - names and marks only
+
+
 def events_at(count: int) -> str:
     """Select events by their keys. Values: ledger and id of each."""
     return f"""
