@@ -1,0 +1,61 @@
+"""Metrics that are facts of the database: the same whichever worker tells them, read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the deployment; None is left out of the answer.
+
+    ``watermark`` and ``tip`` are ledgers, ``lag_seconds`` how long ago the watermark's ledger closed,
+    ``gaps`` the number of ranges that are missing. ``sources`` says of each source whether it answers.
+    """
+
+    watermark: int | None = None
+    tip: int | None = None
+    lag_seconds: float | None = None
+    events: int | None = None
+    conflicts: int | None = None
+    position: int | None = None
+    gaps: int | None = None
+    sources: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def lag_ledgers(self) -> int | None:
+        """How many ledgers the watermark is behind the tip."""
+        if self.watermark is None or self.tip is None:
+            return None
+        return max(0, self.tip - self.watermark)
+
+
+_GAUGES = (
+    ("watermark", "watermark_ledger", "Last ledger of the unbroken coverage."),
+    ("tip", "tip_ledger", "Newest ledger of the network that is known of."),
+    ("lag_ledgers", "lag_ledgers", "Ledgers from the watermark to the tip."),
+    ("lag_seconds", "lag_seconds", "Seconds since the watermark's ledger closed."),
+    ("conflicts", "event_conflicts", "Events that a source told differently from what is stored."),
+    ("position", "commit_position", "Position of the last commit."),
+    ("gaps", "gaps", "Ranges of wanted ledgers that are missing."),
+)
+
+
+def facts_metrics(prefix: str, facts: Facts | None) -> Iterator[Metric]:
+    """Yield the metrics of the facts; None is a database that did not answer."""
+    yield GaugeMetricFamily(f"{prefix}database_up", "Whether the database answered.", float(facts is not None))
+    if facts is None:
+        return
+    for attribute, name, text in _GAUGES:
+        if (value := getattr(facts, attribute)) is not None:
+            yield GaugeMetricFamily(f"{prefix}{name}", text, float(value))
+    if facts.events is not None:
+        yield CounterMetricFamily(f"{prefix}events_stored", "Events stored.", float(facts.events))
+    if facts.sources:
+        up = GaugeMetricFamily(f"{prefix}source_up", "Whether a source answers.", labels=["source"])
+        for source, answers in sorted(facts.sources.items()):
+            up.add_metric([source], float(answers))
+        yield up
