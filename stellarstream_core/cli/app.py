@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("stellarstream_core.cli.verify:verify", "Read ledgers again, check their hashes, and compare."),
     "status": ("stellarstream_core.cli.status:status", "Show how far the database is, and how far behind."),
     "export": ("stellarstream_core.cli.export:export", "Write stored records as JSON lines or CSV."),
+    "serve": ("stellarstream_core.cli.serve:serve", "Serve the API, its documentation and the dashboard."),
+    "keys": ("stellarstream_core.cli.keys:keys", "Make, list and revoke API keys."),
     "migrate": ("stellarstream_core.cli.migrate:migrate", "Bring the database's schema up to date."),
     "plugins": ("stellarstream_core.cli.plugins:plugins", "Show installed plugins, their hooks and faults."),
     "doctor": ("stellarstream_core.cli.doctor:doctor", "Check settings, database and sources; say what to do."),

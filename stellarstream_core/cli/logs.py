@@ -6,12 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from stellarstream_core.api import request_ids
+
+if TYPE_CHECKING:
+    from loguru import Record
 
 LEVELS = ("trace", "debug", "info", "warning", "error")
 LEVEL_VARIABLE = "STELLARSTREAM_LOG_LEVEL"
 DEFAULT_LEVEL = "warning"
 
 TEXT = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {message}"
+TEXT_OF_REQUEST = f"{TEXT} <dim>[{{extra[request_id]}}]</dim>"
 
 
 def _to_stderr(line: str) -> None:
@@ -42,16 +49,27 @@ def configure_logging(level: str, log_format: str = "text") -> None:
     from loguru import logger  # noqa: PLC0415 - 60 ms that --help does without
 
     logger.remove()
+    logger.configure(patcher=_with_request_id)
     # diagnose prints the values of variables into tracebacks: they may be secrets
     logger.add(
         _write_line,
         level=level.upper(),
-        format=TEXT,
+        format=_text_of,
         serialize=log_format == "json",
         colorize=sys.stderr.isatty(),
         diagnose=False,
         backtrace=False,
     )
+
+
+def _with_request_id(record: Record) -> None:
+    """Put the id of the request being answered into a record, where there is one."""
+    if (request_id := request_ids.current.get()) is not None:
+        record["extra"].setdefault("request_id", request_id)
+
+
+def _text_of(record: Record) -> str:
+    return f"{TEXT_OF_REQUEST if 'request_id' in record['extra'] else TEXT}\n{{exception}}"
 
 
 @contextmanager

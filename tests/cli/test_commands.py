@@ -189,9 +189,33 @@ def test_migrate_makes_an_empty_database_ready_and_says_when_there_is_nothing_to
     checked = invoke("migrate", "--check")
     assert checked.code == 2
     assert "stellarstream migrate" in checked.err
-    assert "applied" in invoke("migrate").out
+    assert [line.split("/")[0] for line in invoke("migrate").out.splitlines()] == [
+        "applied sql",
+        "applied sql",
+        "applied api",
+    ]
     assert "up to date" in invoke("migrate").out
     assert invoke("migrate", "--check").code == 0
+
+
+def test_migrate_can_begin_a_new_epoch_after_a_restore(synced, invoke):
+    before = rows("SELECT epoch, position FROM store")
+    done = invoke("migrate", "--new-epoch")
+    assert (done.code, done.out.splitlines()[0]) == (0, "the schema is up to date")
+    ((epoch, position),) = rows("SELECT epoch, position FROM store")
+    assert epoch != before[0][0]
+    assert position == before[0][1]
+    assert done.out.splitlines()[1] == f"new epoch {epoch}: live readers start again"
+    assert invoke("migrate").out == "the schema is up to date\n"
+    assert rows("SELECT epoch FROM store") == [(epoch,)]
+
+
+def test_a_new_epoch_cannot_begin_while_only_checking(synced, invoke):
+    before = rows("SELECT epoch FROM store")
+    refused = invoke("migrate", "--check", "--new-epoch")
+    assert refused.code == 2
+    assert "--check changes nothing" in refused.err
+    assert rows("SELECT epoch FROM store") == before
 
 
 def test_a_newer_schema_is_refused_by_every_command(synced, on_node):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
+import orjson
 import pytest
 
 from stellarstream_core.runtime import Runtime
 from stellarstream_sandbox.demo import MARK
 
-ENDED = "Ended: indexer and sandbox network are stopped. The database stays where it is."
+ENDED = "Ended: network, indexer and API are stopped. The database stays where it is."
 QUICK = ("--close-time", "0.2", "--seconds", "2")
 
 
@@ -81,6 +85,53 @@ def test_a_demo_that_runs_keeps_its_database(invoke, tmp_path):
     assert events_in(tmp_path / "demo.db") == before
 
 
+# --- its API ----------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def fetched(url: str, seconds: float = 20.0) -> bytes:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def test_the_api_and_the_dashboard_serve_what_is_indexed(tmp_path):
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    running = start(tmp_path, "--api-port", str(port), "--close-time", "0.2", stdout=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 20
+        while not (page := orjson.loads(fetched(f"{url}/api/v1/events?limit=1")))["complete"]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert page["items"]
+        assert b"<title>" in fetched(f"{url}/")
+        assert orjson.loads(fetched(f"{url}/api/v1/sync"))["watermark"] > 100
+    finally:
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+    assert f"{url}/docs" in out
+    assert out.rstrip().endswith(ENDED)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_a_port_that_is_asked_for_and_taken_is_an_error(invoke):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        outcome = invoke("demo", "--api-port", str(taken.getsockname()[1]), *QUICK)
+    assert outcome.code == 2
+    assert "Cannot listen" in outcome.err
+
+
 # --- where it goes --------------------------------------------------------------------------
 
 
@@ -130,7 +181,7 @@ def test_every_line_fits_a_terminal_of_80_columns(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("said", ["no real ledger", "   streams-v2", "2. sync"])
+@pytest.mark.parametrize("said", ["no real ledger", "   streams-v2", "3. sync"])
 def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path, number, said):
     running = start(tmp_path, stdout=subprocess.PIPE)
     for line in running.stdout:
@@ -145,7 +196,7 @@ def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path, number, said):
 def test_it_ends_when_nobody_reads_any_more(tmp_path):
     running = start(tmp_path, "--close-time", "0.2", stdout=subprocess.PIPE)
     for line in running.stdout:
-        if line.startswith("3. following"):
+        if line.startswith("4. following"):
             break
     running.stdout.close()
     assert (running.wait(timeout=20), running.stderr.read()) == (0, "")

@@ -1,0 +1,63 @@
+"""The aiohttp application: every route behind the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from stellarstream_core.api.pipeline import Endpoint, Pipeline
+from stellarstream_core.api.resources import (
+    authentication,
+    description,
+    events,
+    health,
+    live,
+    metrics,
+    pages,
+    rate,
+    sync,
+)
+from stellarstream_core.api.routes import Route
+from stellarstream_core.api.service import ApiService
+from stellarstream_core.plugins import Plugins
+
+CORE_ROUTES: Sequence[Route] = (
+    *events.ROUTES,
+    *live.ROUTES,
+    *rate.ROUTES,
+    *sync.ROUTES,
+    *authentication.ROUTES,
+    *health.ROUTES,
+    *metrics.ROUTES,
+    *description.ROUTES,
+    *pages.ROUTES,
+)
+"""The framework's own routes."""
+
+API: web.AppKey[ApiService] = web.AppKey("api", ApiService)
+_STREAM = "text/event-stream"
+
+
+def all_routes(plugins: Plugins) -> tuple[Route, ...]:
+    """Return the framework's routes and the plugins'.
+
+    A plugin that offers a route of the framework's is taken out, with everything it offers.
+    """
+    own = {route.name for route in CORE_ROUTES}
+    for name in plugins.routes():
+        if name in own:
+            plugins.blame("register_routes", name, ValueError(f"the route {name} is the framework's own"))
+    return (*CORE_ROUTES, *plugins.routes().values())
+
+
+def build_app(api: ApiService) -> web.Application:
+    """Return the application that answers ``api.routes``."""
+    app = web.Application(middlewares=[Pipeline(api).middleware()])
+    app[API] = api
+    for route in api.routes:
+        handle = Endpoint(api, route).handle
+        app.router.add_route(route.method, route.full_path, handle)
+        if route.method == "GET" and route.media_type != _STREAM:
+            app.router.add_route("HEAD", route.full_path, handle)
+    return app

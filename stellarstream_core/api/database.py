@@ -1,0 +1,99 @@
+"""The database behind the event loop: a bounded pool of threads, one function one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from typing import ParamSpec, TypeVar
+
+from stellarstream_core.api.problems import DatabaseBusyError
+from stellarstream_core.storage import Storage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 4
+"""Threads, and so transactions at a time, of one worker; a storage keeps at least as many connections."""
+WAITING = 128
+"""Requests that may wait for a thread; more are refused at once."""
+PATIENCE_SECONDS = 2.0
+"""How long a request waits for a thread."""
+
+CLOSING_SECONDS = 1.0
+"""How long transactions that run are waited for in the end."""
+
+
+class Database:
+    """Runs storage functions in threads. What a function reads or writes is one transaction.
+
+    A request that waits longer than ``patience`` seconds for a thread, or finds ``waiting`` others
+    before it, is refused with ``database-busy`` (503). Once its function runs it is not interrupted:
+    a request that is given up leaves a transaction that ends by itself.
+    """
+
+    def __init__(
+        self, storage: Storage, *, threads: int = THREADS, waiting: int = WAITING, patience: float = PATIENCE_SECONDS
+    ) -> None:
+        self.storage = storage
+        self.on_refusal: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="database")
+        self._free = asyncio.Semaphore(threads)
+        self._waiting = 0
+        self._most_waiting = waiting
+        self._patience = patience
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread now."""
+        return self._waiting
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a thread and return what it returns; raises what it raises, and ``DatabaseBusyError``."""
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()  # does not block: it is not locked
+        # in a copy of the request's context, so that the log there names the request
+        context = copy_context()
+        future = self._pool.submit(lambda: context.run(function, *args, **kwargs))
+        running = asyncio.wrap_future(future)
+        # the thread is free when the function has ended, not when nobody waits for it any more
+        running.add_done_callback(self._done)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+
+    async def _wait(self) -> None:
+        if self._waiting >= self._most_waiting:
+            self._refuse()
+        self.on_wait()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            self._refuse()
+        finally:
+            self._waiting -= 1
+
+    def _refuse(self) -> None:
+        self.on_refusal()
+        raise DatabaseBusyError("All database connections of this worker are in use.")
+
+    def _done(self, running: asyncio.Future[T]) -> None:
+        self._free.release()
+        if not running.cancelled():
+            running.exception()  # seen: whoever waited may be gone
+
+    async def close(self) -> None:
+        """Take no more work and wait a moment for what runs."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await asyncio.to_thread(self._pool.shutdown, True)

@@ -1,0 +1,74 @@
+"""Bases of the API's pydantic models: names in camelCase outside, unknown fields refused inside."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+ItemT = TypeVar("ItemT")
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{8,18}([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
+
+
+def _rfc3339(value: object) -> object:
+    if isinstance(value, str) and not _MOMENT.fullmatch(value):
+        raise ValueError("not a time of RFC 3339, such as 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+"""A time as it comes in, with its offset. pydantic by itself would also take "1" for a second after 1970."""
+
+MOST_ITEMS = 200
+DEFAULT_ITEMS = 50
+
+
+class Parameters(BaseModel):
+    """Base of what a route takes: path, query or body. A field nobody knows is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False)
+
+
+class Nothing(Parameters):
+    """No parameters."""
+
+
+class Represented(BaseModel):
+    """Base of what a route answers."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        json_schema_serialization_defaults_required=True,  # what has a default is always sent, too
+    )
+
+
+class ListParameters(Parameters):
+    """What every list takes."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="how many items at the most")] = DEFAULT_ITEMS
+    cursor: Annotated[
+        str | None, Field(min_length=1, max_length=1024, description="'nextCursor' of the page before")
+    ] = None
+
+
+class Listed(Represented, Generic[ItemT]):
+    """A page of a list."""
+
+    items: list[ItemT]
+    next_cursor: Annotated[
+        str | None,
+        Field(description="where the next page begins; null at the end. A page may be short, or empty, before it"),
+    ]
+    as_of_ledger: Annotated[
+        int, Field(ge=0, description="the last ledger that the answer speaks for; up to it nothing is missing")
+    ]
+    complete: Annotated[
+        bool,
+        Field(description="false while a gap lies inside what was asked, or the answer reaches past asOfLedger"),
+    ]

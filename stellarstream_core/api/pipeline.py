@@ -1,0 +1,282 @@
+"""The way of a request: named, limited, authorized, parsed, answered, logged. The one place for all of it.
+
+``Endpoint`` stands between aiohttp and a route's handler; ``Pipeline`` around everything, so that
+also what no route has is answered as a problem and logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as AiohttpHandler
+from loguru import logger
+from multidict import CIMultiDict
+from pydantic import BaseModel
+
+from stellarstream_core.api import request_ids
+from stellarstream_core.api.auth.identity import Access, Identity
+from stellarstream_core.api.auth.policy import authorize
+from stellarstream_core.api.client_address import Client
+from stellarstream_core.api.models import Nothing
+from stellarstream_core.api.parsing import ParameterReader, read_body
+from stellarstream_core.api.problems import (
+    MEDIA_TYPE,
+    BodyTooLargeError,
+    InternalError,
+    MethodNotAllowedError,
+    Problem,
+    RateLimitedError,
+    ShuttingDownError,
+    TimedOutError,
+    UnknownRouteError,
+    problem_of,
+)
+from stellarstream_core.api.routes import NO_CACHE, NO_STORE, Answer, Call, Route, Unchanged, encode, matches, quoted
+from stellarstream_core.api.time_limit import TimeLimitError, within
+
+if TYPE_CHECKING:
+    from stellarstream_core.api.service import ApiService
+
+CLIENT_CLOSED = 499
+"""What the log calls a request whose client has gone."""
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+CLIENT: web.RequestKey[Client] = web.RequestKey("client", Client)
+_NOTHING = Nothing()
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Endpoint:
+    """One route as aiohttp sees it."""
+
+    __slots__ = ("_access", "_api", "_path", "_query", "_read_path", "_scope", "route")
+
+    def __init__(self, api: ApiService, route: Route) -> None:
+        self.route = route
+        self._api = api
+        self._path = ParameterReader("path", route.path_model)
+        self._query = ParameterReader("query", route.query)
+        self._read_path = route.path_model is not Nothing
+        self._access = route.required_access
+        self._scope = route.required_scope
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request; raises what :func:`problem_of` understands."""
+        api, route = self._api, self.route
+        identity, limits = await self._admit(request)
+        path = self._path.read(request.match_info) if self._read_path else _NOTHING
+        query = self._query.read(request.query)
+        body: BaseModel = _NOTHING
+        raw = b""
+        if route.body is not None and (request.body_exists or not route.body_optional):
+            body, raw = await read_body(request, route.body, limit=route.body_limit, form=route.form)
+        call: Call[Any, Any, Any] = Call(api, route, request, request[REQUEST_ID], path, query, body, identity)
+        if route.creates and (key := request.headers.get("Idempotency-Key")) is not None:
+            response = await api.idempotency.once(call, key, raw, self._respond)
+        else:
+            response = await self._respond(call)
+        if limits is not None and not response.prepared:
+            response.headers.extend(limits)
+        return response
+
+    async def _admit(self, request: web.Request) -> tuple[Identity | None, dict[str, str] | None]:
+        """Find out who asks and whether they may, and count it. Returns the headers that tell what is left."""
+        api, route = self._api, self.route
+        client = request[CLIENT].group
+        identity = await api.authenticator.identify(request, before_look_up=lambda: api.limits.guess(client))
+        limits = None
+        if route.limited:
+            verdict = api.limits.take(identity, client)
+            limits = verdict.headers
+            if not verdict.allowed:
+                api.metrics.rate_limited()
+                raise RateLimitedError("This client has used up its quota.", headers=limits)
+        if self._access is not Access.PUBLIC:
+            authorize(identity, self._access, self._scope)
+        return identity, limits
+
+    async def _respond(self, call: Call[Any, Any, Any]) -> web.StreamResponse:
+        route = self.route
+        try:
+            answer = await within(route.time_limit, route.handler(call))
+        except Unchanged as unchanged:
+            return _unchanged(unchanged.etag, unchanged.cache)
+        except TimeLimitError:
+            raise TimedOutError(f"The answer took more than {route.time_limit:g} seconds.") from None
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        return self._encoded(call, answer if isinstance(answer, Answer) else Answer(answer))
+
+    def _encoded(self, call: Call[Any, Any, Any], answer: Answer) -> web.Response:
+        route = self.route
+        status = answer.status or route.status
+        headers = CIMultiDict(answer.headers)
+        body = encode(answer.body)
+        if body is None:
+            status = 204 if status == 200 else status
+        else:
+            headers.setdefault(hdrs.CONTENT_TYPE, route.media_type)
+        if answer.next_cursor is not None:
+            headers[hdrs.LINK] = f'<{_next_link(call, answer.next_cursor)}>; rel="next"'
+        reading = route.method == "GET" and status == 200
+        etag = answer.etag
+        if reading and etag is None and body is not None and answer.cache != NO_STORE:
+            etag = blake2b(body, digest_size=12).hexdigest()
+        headers[hdrs.CACHE_CONTROL] = answer.cache or (NO_CACHE if reading else NO_STORE)
+        if etag is not None:
+            held = call.request.headers.get(hdrs.IF_NONE_MATCH)
+            if reading and held is not None and matches(held, etag):
+                return _unchanged(etag, headers[hdrs.CACHE_CONTROL])
+            headers[hdrs.ETAG] = quoted(etag)
+        return web.Response(body=body, status=status, headers=headers)
+
+
+def _unchanged(etag: str, cache: str | None) -> web.Response:
+    return web.Response(status=304, headers={hdrs.ETAG: quoted(etag), hdrs.CACHE_CONTROL: cache or NO_CACHE})
+
+
+def _next_link(call: Call[Any, Any, Any], cursor: str) -> str:
+    return f"{call.api.public_url}{call.request.rel_url.update_query(cursor=cursor).with_fragment(None)}"
+
+
+class Pipeline:
+    """What stands around every request."""
+
+    def __init__(self, api: ApiService) -> None:
+        self._api = api
+
+    def middleware(self) -> Any:
+        """Return it as aiohttp's middleware."""
+
+        @web.middleware
+        async def around(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+            return await self._around(request, handler)
+
+        return around
+
+    async def _around(self, request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+        started = perf_counter()
+        request_id = request_ids.request_id_of(request.headers.get(request_ids.HEADER))
+        request[REQUEST_ID] = request_id
+        request[CLIENT] = self._api.addresses.find(request)
+        # each request runs in a task of its own, so there is nothing to set back
+        request_ids.current.set(request_id)
+        route = _route_of(handler)
+        self._api.metrics.request_started()
+        status = CLIENT_CLOSED
+        try:
+            response = await self._answered(request, handler, route)
+            status = response.status
+        finally:
+            seconds = perf_counter() - started
+            name = route.full_path if route is not None else "(none)"
+            self._api.metrics.request_ended(request.method, name, status, seconds)
+            self._log(request, name, status, seconds)
+        return response
+
+    async def _answered(self, request: web.Request, handler: AiohttpHandler, route: Route | None) -> web.StreamResponse:
+        api = self._api
+        response: web.StreamResponse
+        if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+            asked = await _route_asked_for(request)
+            return api.cors.preflight(request, any_origin=asked is not None and asked.any_origin)
+        try:
+            if api.draining and request.method not in _SAFE:
+                raise ShuttingDownError("This worker takes no new work.")
+            response = await handler(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # whatever it is, the client is told as a problem
+            if request.transport is None and isinstance(error, ConnectionError):
+                raise  # unless it has gone
+            response = self._problem(request, error)
+        if not response.prepared:
+            self._finish(request, response, route)
+        return response
+
+    def _problem(self, request: web.Request, error: Exception) -> web.Response:
+        if isinstance(error, web.HTTPException):
+            if error.status < 400:
+                return error
+            error = _from_aiohttp(error)
+        problem = problem_of(error)
+        if problem.status >= 500:
+            if problem.code == InternalError.code:
+                logger.opt(exception=error).error("{} {} failed", request.method, _path(request))
+            else:
+                logger.warning("{} {}: {}", request.method, _path(request), error)
+        return problem_response(problem, self._api.public_url, request[REQUEST_ID])
+
+    def _finish(self, request: web.Request, response: web.StreamResponse, route: Route | None) -> None:
+        add_common_headers(self._api, request, route, response.headers)
+        if self._api.draining:
+            response.force_close()
+
+    def _log(self, request: web.Request, route: str, status: int, seconds: float) -> None:
+        path = _path(request)
+        logger.bind(
+            method=request.method,
+            route=route,
+            path=path,
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+            client=request[CLIENT].address,
+        ).info("{} {} {} {:.1f} ms", request.method, path, status, seconds * 1000)
+
+
+def _route_of(handler: object) -> Route | None:
+    endpoint = getattr(handler, "__self__", None)
+    return endpoint.route if isinstance(endpoint, Endpoint) else None
+
+
+async def _route_asked_for(request: web.Request) -> Route | None:
+    """Return the route that a browser's preflight asks about."""
+    method = request.headers[hdrs.ACCESS_CONTROL_REQUEST_METHOD]
+    if not method.isalpha():
+        return None
+    match = await request.app.router.resolve(request.clone(method=method))
+    return _route_of(match.handler)
+
+
+def add_common_headers(api: ApiService, request: web.Request, route: Route | None, headers: CIMultiDict[str]) -> None:
+    """Add what every answer says. A handler that sends its own answer (a live stream) calls it itself."""
+    headers[request_ids.HEADER] = request[REQUEST_ID]
+    headers[hdrs.SERVER] = "stellarstream"
+    headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
+    any_origin = route is not None and route.any_origin
+    api.cors.allow(request.headers.get(hdrs.ORIGIN), headers, any_origin=any_origin)
+
+
+def problem_response(problem: Problem, public_url: str, request_id: str | None) -> web.Response:
+    """Return a problem as it is sent."""
+    return web.Response(
+        body=orjson.dumps(problem.to_json(public_url, request_id)),
+        status=problem.status,
+        headers={**problem.headers, hdrs.CONTENT_TYPE: MEDIA_TYPE, hdrs.CACHE_CONTROL: NO_STORE},
+    )
+
+
+def _from_aiohttp(error: web.HTTPException) -> Exception:
+    """Return our problem for one that aiohttp raised: routes and methods that are not there, bodies too large."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MethodNotAllowedError(f"{error.method[:20]} is not allowed here.", headers={hdrs.ALLOW: allowed})
+    if isinstance(error, web.HTTPNotFound):
+        return UnknownRouteError("No route has this path.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLargeError("The body is too large.")
+    return error
+
+
+def _path(request: web.Request) -> str:
+    """Return the path as it was sent, without its query (which may hold what is private), fit for a log."""
+    try:
+        path = urlsplit(request.raw_path).path
+    except ValueError:
+        path = "?"
+    return path.encode("ascii", "backslashreplace").decode()[:512]

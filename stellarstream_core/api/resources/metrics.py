@@ -1,0 +1,58 @@
+"""``/metrics``: this deployment's numbers for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import hdrs
+
+from stellarstream_core.api.metrics import Facts
+from stellarstream_core.api.models import Nothing
+from stellarstream_core.api.resources.sync import SyncModel, read_sync
+from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
+from stellarstream_core.errors import StellarStreamError
+
+MEDIA_TYPE = "text/plain"
+
+
+async def metrics(call: Call[Nothing, Nothing, Nothing]) -> Answer:
+    """Answer ``GET /metrics``; where the database does not answer, the rest is told."""
+    api = call.api
+    found: SyncModel | StellarStreamError
+    try:
+        found = await read_sync(api)
+    except StellarStreamError as error:
+        found = error
+    api.metrics.set_broken_plugins(len(api.runtime.plugins.broken))
+    accept = call.request.headers.get(hdrs.ACCEPT, "")
+    body, media_type = await asyncio.to_thread(api.metrics.render, accept, lambda: _facts(found))
+    return Answer(body, cache=NO_STORE, headers={hdrs.CONTENT_TYPE: media_type})
+
+
+def _facts(found: SyncModel | StellarStreamError) -> Facts:
+    if isinstance(found, StellarStreamError):
+        raise found
+    return Facts(
+        watermark=found.watermark,
+        tip=found.tip,
+        lag_seconds=found.lag_seconds,
+        events=found.events,
+        conflicts=found.conflicts,
+        position=found.position,
+        gaps=len(found.gaps),
+        sources={source.name: source.state == "up" for source in found.sources if source.state != "unknown"},
+    )
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/metrics",
+        base="",
+        handler=metrics,
+        media_type=MEDIA_TYPE,
+        limited=False,
+        summary="Metrics for Prometheus",
+        description="Requests, live readers and the like of all workers of this machine, and how far the database is.",
+    ),
+)

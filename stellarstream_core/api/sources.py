@@ -1,0 +1,112 @@
+"""The ledger sources as this worker sees them: their tips, and which of them answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal
+
+from loguru import logger
+
+from stellarstream_core.errors import StellarStreamError
+from stellarstream_core.runtime import Runtime
+from stellarstream_core.sources import Reach, Source, SourceSpec
+from stellarstream_core.sync.state import DEFAULT_TIP_SECONDS, SHORTEST_TIP_SECONDS, TIP_TIMEOUT_SECONDS, Tip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What a source last said. ``trouble`` is a sentence where it did not answer; both None: not asked yet."""
+
+    name: str
+    summary: str
+    reach: Reach | None = None
+    trouble: str | None = None
+
+    @property
+    def word(self) -> Literal["up", "down", "unknown"]:
+        """``up``, ``down`` or ``unknown``."""
+        if self.trouble is not None:
+            return "down"
+        return "unknown" if self.reach is None else "up"
+
+
+class SourceWatch:
+    """Asks every configured source for its tip when somebody wants to know, and not more often than ledgers close.
+
+    Nobody waits longer than ``patience`` seconds: until the answer is there, the one before counts.
+    """
+
+    def __init__(self, runtime: Runtime, *, patience: float = 1.0) -> None:
+        self._runtime = runtime
+        self._patience = patience
+        self._open: dict[str, Source] = {}
+        self._trouble: str | None = None
+        self._states = tuple(SourceState(spec.name, spec.summary) for spec in self._specs())
+        self._asking: asyncio.Task[None] | None = None
+        self._next = 0.0
+
+    async def look(self) -> tuple[SourceState, ...]:
+        """Return the state of every configured source; raise nothing."""
+        if self._asking is None and monotonic() >= self._next:
+            # in a context of its own: what it logs is not about the request that happens to come first
+            self._asking = asyncio.create_task(self._ask(), context=Context())
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=self._patience)
+        return self._states
+
+    @property
+    def tip(self) -> Tip:
+        """The highest tip that was told, or why none was."""
+        told = [state for state in self._states if state.reach is not None]
+        if told:
+            best = max(told, key=lambda state: state.reach.latest if state.reach else 0)
+            return Tip(best.reach, best.name)
+        troubles = [f"{state.name}: {state.trouble}" for state in self._states if state.trouble]
+        return Tip(trouble=troubles[0] if troubles else self._trouble or "no source has answered yet")
+
+    async def close(self) -> None:
+        """Stop asking and close every source."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+        while self._open:
+            with suppress(Exception):
+                await self._open.popitem()[1].close()
+
+    async def _ask(self) -> None:
+        try:
+            self._states = tuple(await asyncio.gather(*map(self._state, self._specs())))
+        except Exception as error:  # whatever a plugin did, the service goes on
+            logger.opt(exception=error).warning("asking the sources failed")
+        finally:
+            paces = [state.reach.ledger_seconds for state in self._states if state.reach]
+            pace = min((pace for pace in paces if pace), default=DEFAULT_TIP_SECONDS)
+            self._next = monotonic() + max(pace, SHORTEST_TIP_SECONDS)
+            self._asking = None
+
+    def _specs(self) -> list[SourceSpec]:
+        try:
+            return self._runtime.source_specs()
+        except StellarStreamError as error:  # none is configured, or none is left
+            self._trouble = error.message
+            return []
+
+    async def _state(self, spec: SourceSpec) -> SourceState:
+        trouble: str
+        try:
+            async with asyncio.timeout(TIP_TIMEOUT_SECONDS):
+                if spec.name not in self._open:
+                    self._open[spec.name] = await self._runtime.open_source(spec)
+                return SourceState(spec.name, spec.summary, await self._open[spec.name].reach())
+        except StellarStreamError as error:
+            trouble = error.message
+        except TimeoutError:
+            trouble = f"no answer within {TIP_TIMEOUT_SECONDS:.0f} s"
+        except Exception as error:  # a plugin's source may raise anything
+            logger.opt(exception=error).warning("source {} failed to tell its tip", spec.name)
+            trouble = f"it failed: {type(error).__name__}"
+        return SourceState(spec.name, spec.summary, None, trouble)
