@@ -1,4 +1,4 @@
-"""``stellarstream demo``: a sandbox network and an indexer that follows it, in one process."""
+"""``stellarstream demo``: a sandbox network, an indexer that follows it, and the API, in one process."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from secrets import token_bytes, token_urlsafe
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
 import orjson
 
+from stellarstream_core.api.server import address_of, listen
+from stellarstream_core.api.serving import serve
 from stellarstream_core.errors import LeadershipError, SettingsError, StorageError, SyncInterruptedError, UsageError
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.hookspecs import CommittedBatch
@@ -28,6 +32,7 @@ from stellarstream_core.settings import ENV_CONFIG, ENV_PREFIX, NETWORKS
 from stellarstream_core.sources import Unserved
 from stellarstream_core.sync.run import SyncRequest, SyncRun
 from stellarstream_core.xdr.scval import scval_to_json
+from stellarstream_core.xdr.strkey import encode
 from stellarstream_sandbox.config import FIRST_LEDGER, SandboxConfig
 from stellarstream_sandbox.network import SandboxNetwork
 
@@ -39,6 +44,10 @@ DATABASE_FILES = tuple(f"{DATABASE_NAME}{ending}" for ending in ("", "-wal", "-s
 """The files of a SQLite database: itself, its log, the log's index, and the follower's lock."""
 MARK = "# Written by 'stellarstream demo'."
 SOURCE = "soroban-rpc"
+HOST = "127.0.0.1"
+API_PORT = 3000
+VERSION_SEED = 18 << 3
+"""The version byte of a secret key (SEP-23): ``S…``."""
 EXAMPLE_QUERY = "'SELECT ledger, id FROM events LIMIT 5'"
 MASKING = tuple(
     f"{ENV_PREFIX}{key}" for key in ("DATABASE_URL", "NETWORK", "NETWORK_PASSPHRASE", "RPC_URL", "CONTRACTS")
@@ -55,20 +64,23 @@ MASKING = tuple(
     help="Where the demo keeps its settings and its database; both are made anew.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The sandbox's port. Default: a free one.")
+@click.option(
+    "--api-port", type=click.IntRange(0, 65535), default=None, help="The API's port. Default: 3000, or a free one."
+)
 @click.option("--close-time", type=float, default=2.0, show_default=True, help="Seconds between ledgers.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=None, help="End by itself after this many seconds.")
-def demo(directory: Path, port: int, close_time: float, seconds: float | None) -> None:
-    """Run everything on this machine: a simulated network, and an indexer that follows it.
+def demo(directory: Path, port: int, api_port: int | None, close_time: float, seconds: float | None) -> None:
+    """Run everything on this machine: a simulated network, an indexer that follows it, API and dashboard.
 
-    It closes 200 ledgers with payment streams, indexes them into SQLite, follows the new ones, and
-    prints what to look at. Ctrl-C ends all of it.
+    It closes 200 ledgers with payment streams, indexes them into SQLite, follows the new ones, serves
+    what is stored, and prints what to look at. Ctrl-C ends all of it.
     """
     # the history at the same pace, since the indexer looks as often as it saw ledgers close
     config = SandboxConfig(close_time=close_time, history_spacing=close_time, port=port)
-    asyncio.run(_run(directory, config, seconds))
+    asyncio.run(_run(directory, config, api_port, seconds))
 
 
-async def _run(directory: Path, config: SandboxConfig, seconds: float | None) -> None:
+async def _run(directory: Path, config: SandboxConfig, api_port: int | None, seconds: float | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,8 +92,8 @@ async def _run(directory: Path, config: SandboxConfig, seconds: float | None) ->
     async with AsyncExitStack() as stack:
         network = await _unless(stop, stack.enter_async_context(SandboxNetwork(config)))
         if network is not None:
-            await _index(directory, network, stop)
-    click.echo("\nEnded: indexer and sandbox network are stopped. The database stays where it is.")
+            await _index(directory, network, api_port, stop)
+    click.echo("\nEnded: network, indexer and API are stopped. The database stays where it is.")
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
@@ -94,7 +106,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
     return None if running.cancelled() else running.result()
 
 
-async def _index(directory: Path, network: SandboxNetwork, stop: asyncio.Event) -> None:
+async def _index(directory: Path, network: SandboxNetwork, api_port: int | None, stop: asyncio.Event) -> None:
     contracts = {name: network.contracts[name] for name in sorted(network.contracts) if name.startswith("streams")}
     runtime = _prepare(directory, network.url, contracts)
     pace = f"one more every {network.config.close_time:g} s"
@@ -102,7 +114,38 @@ async def _index(directory: Path, network: SandboxNetwork, stop: asyncio.Event) 
     click.echo(f"                     {pace}")
     for name, contract in contracts.items():
         click.echo(f"   {name:<16}  {contract}")
-    await _sync_and_follow(runtime, directory, stop)
+    with _listening(api_port) as sock:
+        url = address_of(sock)
+        async with _serving(runtime.with_flags({"public_url": url}), sock):
+            click.echo(f"\n2. API and dashboard {url}")
+            await _sync_and_follow(runtime, directory, url, stop)
+
+
+def _listening(port: int | None) -> socket.socket:
+    """Return the API's socket: on the port that was asked for, else on the usual one or a free one."""
+    if port is not None:
+        return listen(HOST, port)
+    try:
+        return listen(HOST, API_PORT)
+    except UsageError:
+        return listen(HOST, 0)
+
+
+@asynccontextmanager
+async def _serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[None]:
+    """Answer requests for the time of the block; raise what keeps the API from starting."""
+    over, started = asyncio.Event(), asyncio.Event()
+    service = asyncio.create_task(serve(runtime, sock, over, shared=False, started=started.set))
+    starting = asyncio.create_task(started.wait())
+    await asyncio.wait((service, starting), return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    try:
+        if service.done():
+            service.result()
+        yield
+    finally:
+        over.set()
+        await service
 
 
 def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime:
@@ -119,7 +162,13 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             "database_url": f"sqlite:///{quote(str(directory.resolve() / DATABASE_NAME))}",
             "contracts": list(contracts.values()),
         }
-        over = {**flags, "network_passphrase": NETWORKS["sandbox"].passphrase}
+        over = {
+            **flags,
+            "network_passphrase": NETWORKS["sandbox"].passphrase,
+            # for this demo alone: logins end with it
+            "secret_key": token_urlsafe(48),
+            "signing_key": encode(VERSION_SEED, token_bytes(32)),
+        }
         leftovers = [file for name in DATABASE_FILES if os.path.lexists(file := directory / name)]
         if _is_ours(path):
             _refuse_a_running_demo(Runtime(path, built_in_only=True, flags=over), directory)
@@ -171,9 +220,9 @@ def _refuse_a_running_demo(runtime: Runtime, directory: Path) -> None:
         return  # unreadable: both are made anew
 
 
-async def _sync_and_follow(runtime: Runtime, directory: Path, stop: asyncio.Event) -> None:
+async def _sync_and_follow(runtime: Runtime, directory: Path, url: str, stop: asyncio.Event) -> None:
     storage = runtime.open_storage(create=True)
-    narrator = Narrator(directory, stop)
+    narrator = Narrator(directory, url, stop)
     sources = []
     try:
         sources = await runtime.open_sources([SOURCE])
@@ -196,8 +245,9 @@ class Narrator:
 
     name = "demo"
 
-    def __init__(self, directory: Path, stop: asyncio.Event) -> None:
+    def __init__(self, directory: Path, url: str, stop: asyncio.Event) -> None:
         self._directory = directory
+        self._url = url
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._gone: BrokenPipeError | None = None
@@ -221,7 +271,7 @@ class Narrator:
     def planned(self, wanted: LedgerRange, ledgers: int) -> None:
         """Say what will be fetched."""
         if not self._live:
-            self._say(f"\n2. sync              ledgers {wanted} over JSON-RPC into SQLite")
+            self._say(f"\n3. sync              ledgers {wanted} over JSON-RPC into SQLite")
 
     def committed(self, covered: LedgerRange, share: float, new_events: int) -> None:
         """Leave the counting to the sink."""
@@ -240,10 +290,13 @@ class Narrator:
         kinds = ", ".join(f"{count}\xa0{kind}" for kind, count in self._kinds.most_common())
         for line in textwrap.wrap(kinds, _columns() - 4):
             self._say(f"   {line}".replace("\xa0", " "))
-        self._say("\nWhat to look at, in another terminal, in this folder:")
+        self._say("\nWhat to look at in a browser:")
+        self._say(f"   {self._url}/      how far the index is, events as they come")
+        self._say(f"   {self._url}/docs  the API, to read and to try")
+        self._say("\nWhat to look at in another terminal, in this folder:")
         for line in self._commands(ledger):
             self._say(f"   {line}")
-        self._say("\n3. following         new events as their ledgers close; Ctrl-C ends all of it")
+        self._say("\n4. following         new events as their ledgers close; Ctrl-C ends all of it")
 
     def _commands(self, ledger: int) -> Iterator[str]:
         activate = Path(sys.prefix) / "bin" / "activate"
@@ -252,6 +305,7 @@ class Narrator:
         if masking := [name for name in MASKING if name in os.environ]:
             yield f"unset {' '.join(masking)}"
         yield f"export {ENV_CONFIG}={shlex.quote(str(self._directory / CONFIG_NAME))}"
+        yield f"curl -N {self._url}/api/v1/events/live"
         yield "stellarstream status --watch"
         yield f"stellarstream export events --from {max(FIRST_LEDGER, ledger - 9)} --to {ledger}"
         yield "stellarstream sync        # asks for nothing that is there"
