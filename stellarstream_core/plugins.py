@@ -271,7 +271,7 @@ class Plugins:
     def ask_all(self) -> None:
         """Ask for everything that needs no settings, so that whoever breaks is known to be broken."""
         self.settings_sections(), self.models(), self.sources(), self.chain_clients()
-        self.storages(), self.commands(), self.health_checks()
+        self.storages(), self.commands(), self.health_checks(), self.routes()
 
     def owner(self, hook: str, name: str) -> Plugin | None:
         """Return the plugin whose answer to ``hook`` was last taken under ``name``."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
 
 ItemT = TypeVar("ItemT")
@@ -14,12 +15,12 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{8,18}([Zz]|[+-][0-9
 
 
 def _rfc3339(value: object) -> object:
-    if isinstance(value, str) and not _MOMENT.fullmatch(value):
-        raise ValueError("not a time of RFC 3339, such as 2026-01-31T12:00:00Z")
-    return value
+    if isinstance(value, datetime) or (isinstance(value, str) and _MOMENT.fullmatch(value)):
+        return value
+    raise ValueError("not a time of RFC 3339, such as 2026-01-31T12:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+Moment = Annotated[AwareDatetime, Strict(False), BeforeValidator(_rfc3339)]
 """A time as it comes in, with its offset. pydantic by itself would also take "1" for a second after 1970."""
 
 MOST_ITEMS = 200
@@ -27,9 +28,15 @@ DEFAULT_ITEMS = 50
 
 
 class Parameters(BaseModel):
-    """Base of what a route takes: path, query or body. A field nobody knows is an error."""
+    """Base of what a route takes: path, query or body. A field nobody knows is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False)
+    JSON is read strictly, as the description says: "1" and true are no numbers. Where there is only
+    text, in path, query and forms, it is read for what it says.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, validate_by_name=False
+    )
 
 
 class Nothing(Parameters):

@@ -68,7 +68,7 @@ class ParameterReader:
             else:
                 given[name] = value
         try:
-            return self._model.model_validate(given)
+            return self._model.model_validate(given, strict=False)
         except ValidationError as error:
             raise InvalidParameterError(
                 "Parameters are not what the route takes.",
@@ -96,10 +96,9 @@ async def read_body(request: web.Request, model: type[ModelT], *, limit: int, fo
     raw = await read_bytes(request, limit)
     try:
         if is_form:  # a form has texts only
-            return model.model_validate(_form(raw)), raw
+            return model.model_validate(_form(raw), strict=False), raw
         _check_json(raw)
-        # strictly, as the description says: "1" and true are no numbers in JSON
-        return model.model_validate_json(raw, strict=True), raw
+        return model.model_validate_json(raw), raw
     except ValidationError as error:
         if error.errors(include_input=False)[0]["type"] == "json_invalid":
             raise MalformedBodyError("The body is nested too deeply.") from None

@@ -10,6 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from stellarstream_core import hookimpl
+from stellarstream_core.api.app import CORE_ROUTES, all_routes
+from stellarstream_core.api.models import Parameters
+from stellarstream_core.api.routes import Route
 from stellarstream_core.chain import ChainClientSpec
 from stellarstream_core.errors import PluginError
 from stellarstream_core.hookspecs import HOOK_NAMES, CommandSpec, Health, HealthCheck, ModelSet, PluginSettings
@@ -58,6 +61,14 @@ class Section(BaseModel):
     x: int = 1
 
 
+class City(Parameters):
+    city: str
+
+
+class Number(Parameters):
+    number: str
+
+
 def test_hook_register_settings_gives_a_section(plugin):
     found = Plugins.load(found=[plugin("a", register_settings=lambda: PluginSettings("a", Section))])
     assert found.settings_sections() == [PluginSettings("a", Section)]
@@ -92,6 +103,38 @@ def test_hook_register_sinks_gives_sinks_for_the_settings(plugin):
 
     found = Plugins.load(found=[plugin("a", register_sinks=register_sinks)])
     assert [sink.name for sink in found.sinks(load_settings(environ={}))] == ["testnet"]
+
+
+def test_hook_register_routes_gives_routes_by_method_and_path(plugin):
+    route = Route(method="GET", path="/weather/{city}", path_model=City, handler=nothing, summary="Weather")
+    found = Plugins.load(found=[plugin("a", register_routes=lambda: [route])])
+    assert found.routes() == {"GET /api/v1/weather/{}": route}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": "weather"},
+        {"path": "/weather"},  # the path model has a field more
+        {"method": "get"},
+        {"handler": None},
+        {"body": City},  # reading takes no body
+        {"problems": (KeyError,)},
+    ],
+)
+def test_a_route_that_is_declared_wrongly_takes_its_plugin_out(plugin, wrong):
+    declared = {"method": "GET", "path": "/weather/{city}", "path_model": City, "handler": nothing, "summary": "W"}
+    found = Plugins.load(found=[plugin("a", register_routes=lambda: [Route(**declared | wrong)])])
+    assert found.routes() == {}
+    assert [broken.name for broken in found.broken] == ["a"]
+
+
+def test_a_plugin_that_offers_a_route_of_the_frameworks_is_taken_out_with_all_its_routes(plugin):
+    mine = Route(method="GET", path="/mine", handler=nothing, summary="Mine")
+    theirs = Route(method="GET", path="/events/{number}", path_model=Number, handler=nothing, summary="Theirs")
+    found = Plugins.load(found=[plugin("a", register_routes=lambda: [mine, theirs])])
+    assert all_routes(found) == CORE_ROUTES
+    assert [broken.name for broken in found.broken] == ["a"]
 
 
 def test_hook_register_commands_gives_commands(plugin):
