@@ -32,6 +32,7 @@ from stellarstream_core.api.problems import (
     MethodNotAllowedError,
     Problem,
     RateLimitedError,
+    RequestTimeoutError,
     ShuttingDownError,
     TimedOutError,
     UnknownRouteError,
@@ -49,6 +50,8 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 CLIENT: web.RequestKey[Client] = web.RequestKey("client", Client)
 _NOTHING = Nothing()
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNREAD = frozenset({RequestTimeoutError.code, BodyTooLargeError.code})
+"""Problems after which the rest of the body would have to be read before the connection is of use again."""
 
 
 class Endpoint:
@@ -210,7 +213,10 @@ class Pipeline:
                 logger.opt(exception=error).error("{} {} failed", request.method, _path(request))
             else:
                 logger.warning("{} {}: {}", request.method, _path(request), error)
-        return problem_response(problem, self._api.public_url, request[REQUEST_ID])
+        response = problem_response(problem, self._api.public_url, request[REQUEST_ID])
+        if problem.code in _UNREAD:
+            response.force_close()
+        return response
 
     def _finish(self, request: web.Request, response: web.StreamResponse, route: Route | None) -> None:
         add_common_headers(self._api, request, route, response.headers)

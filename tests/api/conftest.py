@@ -124,7 +124,7 @@ def running(request, tmp_path_factory) -> Iterator[Callable[..., object]]:
     """
     import os
 
-    from tests.api.kit import A, B, C, HISTORY, Running
+    from tests.api.kit import HISTORY, A, B, C, Running
     from tests.api.kit import runtime_of as plain_runtime_of
 
     apis: dict[object, Running] = {}

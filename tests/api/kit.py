@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import orjson
 
 from stellarstream_core.api.auth.key_store import create_key
-from stellarstream_core.api.service import ApiService
 from stellarstream_core.plugins import Plugins
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime

@@ -32,6 +32,7 @@ from stellar_sdk import Keypair
 from stellarstream_core.api.app import CORE_ROUTES
 from stellarstream_core.api.auth.errors import AuthError
 from stellarstream_core.api.auth.key_store import create_key
+from stellarstream_core.api.cors import EXPOSED
 from stellarstream_core.api.problems import ApiProblem, catalogue
 from stellarstream_core.settings import Settings, load_settings
 from stellarstream_core.testing.api import serving
@@ -399,6 +400,11 @@ def test_the_limits_that_are_named_are_the_defaults():
     assert f"| the time to answer | {routes.TIME_LIMIT_SECONDS:.0f} seconds" in text
     assert f"| the time for a body to arrive | {parsing.BODY_SECONDS:.0f} seconds" in text
     assert f"{server.FIRST_REQUEST_SECONDS:.0f} seconds; {server.KEEP_ALIVE_SECONDS:.0f} between" in text
+
+
+def test_the_headers_that_a_page_can_read_are_named():
+    sentence = re.search(r"A page can read\s(.*?)\.\s", GUIDE.section("Limits"), re.DOTALL)
+    assert set(re.findall(r"`([^`]+)`", sentence[1])) == set(EXPOSED.split(", "))
 
 
 # --- running it -----------------------------------------------------------------------------------

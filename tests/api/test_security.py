@@ -32,7 +32,7 @@ SQL = [
     "$$; SELECT 1; $$",
     "%27%20OR%201=1",
     "’ OR ‘1’=‘1",  # typographical quotes
-    "＇ OR 1=1",  # noqa: RUF001 - a quote of full width
+    "＇ OR 1=1",
     "%",
     "_" * 19,
     "*/ /*",
@@ -286,7 +286,15 @@ def test_a_cursor_that_was_touched_in_any_place_is_refused(running):
         assert api.get(f"{path}&cursor={cursor}").status == 200
         touched = {cursor[:n] + ("A" if cursor[n] != "A" else "B") + cursor[n + 1 :] for n in range(len(cursor))}
         touched |= {cursor[:n] for n in range(1, len(cursor))} | {cursor + extra for extra in ("A", "=", "==", "AAAA")}
-        touched |= {cursor.swapcase(), cursor[::-1], cursor * 2, cursor * 40, f"%00{cursor}", f"{cursor}%0a", "A" * 1024}
+        touched |= {
+            cursor.swapcase(),
+            cursor[::-1],
+            cursor * 2,
+            cursor * 40,
+            f"%00{cursor}",
+            f"{cursor}%0a",
+            "A" * 1024,
+        }
         touched |= {other for other in cursors.values() if other != cursor}
         for text in touched:
             said = api.get(f"{path}&cursor={text}")
@@ -425,6 +433,26 @@ def test_bodies_of_every_bad_kind_are_refused(running, body, status, code):
     said = post(running(), "/api/v1/quotes", body)
     assert (said.status, said.code) == (status, code)
     assert len(said.body) < 2_000, "what was sent is not sent back"
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("2026-01-01T00:00:00.25+01:00", "2026-01-01T00:00:00.250000+01:00"),
+        ("1", None),
+        ("1767225600", None),
+        ("2026-01-01", None),
+        ("2026-01-01 00:00:00Z", None),
+        ("2026-01-01T00:00:00", None),
+        ("2026-13-01T00:00:00Z", None),
+    ],
+)
+def test_times_are_those_of_rfc_3339_in_bodies_and_parameters(running, text, taken):
+    api = running()
+    said = post(api, "/api/v1/quotes", orjson.dumps({"amount": "1", "begins": text}))
+    assert (said.json["begins"] if said.status == 200 else None) == taken
+    assert api.get(f"/api/v1/orders?due={quote(text)}").status == (200 if taken else 400)
 
 
 def test_of_a_key_that_comes_twice_the_last_counts_for_every_reader(running):

@@ -44,6 +44,7 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.name = str(uuid4())
         self.stored: list[tuple[Commit, list[ContractEvent]]] = []
+        self.windows = 0
         self.down = False
         self.reads = 0
         self.pages: list[int] = []
@@ -53,8 +54,8 @@ class MemoryStorage:
     def commit(self, *events: ContractEvent, first: int = 1, last: int = 1) -> Commit:
         ledgers = [event.ledger for event in events] or [first, last]
         with self.changed:
-            number = len(self.stored) + 1
-            commit = Commit(number, 1000 + number, LedgerRange(min(ledgers), max(ledgers)))
+            self.windows += 1
+            commit = Commit(len(self.stored) + 1, self.windows, LedgerRange(min(ledgers), max(ledgers)))
             self.stored.append((commit, sorted(events)))
             self.changed.notify_all()
         return commit

@@ -243,6 +243,21 @@ async def test_a_store_that_went_back_without_a_new_epoch_resets_every_reader(st
     assert feed.position == 1
 
 
+async def test_a_store_that_went_back_and_grew_again_resets_every_reader(storage, feed, port):
+    for ledger in range(1, 4):
+        storage.commit(*events_of_ledger(ledger, 2))
+    await until(lambda: feed.position == 3)
+    connection = await connected(port)
+    with storage.changed:  # so that nobody looks in between
+        storage.restore(1)
+        for ledger in range(1, 5):
+            storage.commit(*events_of_ledger(ledger, 2))
+    await connection.read_until(lambda: bool(connection.source.words("reset")))
+    assert connection.source.words("reset")[0]["code"] == "history-changed"
+    assert connection.source.ids == []
+    assert feed.position == 5
+
+
 async def test_a_position_of_the_new_epoch_waits_for_a_worker_that_has_not_noticed_it(storage, port, feed):
     storage.commit(*events_of_ledger(1, 2))
     await until(lambda: feed.position == 1)
