@@ -58,6 +58,11 @@ def build_app(api: ApiService) -> web.Application:
     for route in api.routes:
         handle = Endpoint(api, route).handle
         app.router.add_route(route.method, route.full_path, handle)
-        if route.method == "GET" and route.media_type != _STREAM:
-            app.router.add_route("HEAD", route.full_path, handle)
+        if route.method == "GET":
+            # a stream has no end, so there is nothing to say about it without sending it
+            app.router.add_route("HEAD", route.full_path, handle if route.media_type != _STREAM else _no_head)
     return app
+
+
+async def _no_head(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPMethodNotAllowed(request.method, ["GET"])

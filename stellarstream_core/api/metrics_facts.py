@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 class Facts:
     """What is known of the deployment; None is left out of the answer.
 
-    ``watermark`` and ``tip`` are ledgers, ``lag_seconds`` how long ago the watermark's ledger closed,
+    ``watermark`` and ``tip`` are ledgers, ``lag_seconds`` about how long the ledgers between them took to close,
     ``gaps`` the number of ranges that are missing. ``sources`` says of each source whether it answers.
     """
 
@@ -37,7 +37,7 @@ _GAUGES = (
     ("watermark", "watermark_ledger", "Last ledger of the unbroken coverage."),
     ("tip", "tip_ledger", "Newest ledger of the network that is known of."),
     ("lag_ledgers", "lag_ledgers", "Ledgers from the watermark to the tip."),
-    ("lag_seconds", "lag_seconds", "Seconds since the watermark's ledger closed."),
+    ("lag_seconds", "lag_seconds", "Seconds from the watermark's ledger to the tip, by the pace of ledgers."),
     ("conflicts", "event_conflicts", "Events that a source told differently from what is stored."),
     ("position", "commit_position", "Position of the last commit."),
     ("gaps", "gaps", "Ranges of wanted ledgers that are missing."),

@@ -38,15 +38,28 @@ from stellarstream_core.api.problems import (
     UnknownRouteError,
     problem_of,
 )
-from stellarstream_core.api.routes import NO_CACHE, NO_STORE, Answer, Call, Route, Unchanged, encode, matches, quoted
+from stellarstream_core.api.routes import (
+    NO_CACHE,
+    NO_STORE,
+    PRIVATE,
+    Answer,
+    Call,
+    Route,
+    Unchanged,
+    encode,
+    matches,
+    quoted,
+)
 from stellarstream_core.api.time_limit import TimeLimitError, within
 
 if TYPE_CHECKING:
     from stellarstream_core.api.service import ApiService
 
+SERVER = "stellarstream"
 CLIENT_CLOSED = 499
 """What the log calls a request whose client has gone."""
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+LIMITS: web.RequestKey[dict[str, str]] = web.RequestKey("limits", dict)
 CLIENT: web.RequestKey[Client] = web.RequestKey("client", Client)
 _NOTHING = Nothing()
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,7 +70,7 @@ _UNREAD = frozenset({RequestTimeoutError.code, BodyTooLargeError.code})
 class Endpoint:
     """One route as aiohttp sees it."""
 
-    __slots__ = ("_access", "_api", "_path", "_query", "_read_path", "_scope", "route")
+    __slots__ = ("_access", "_api", "_path", "_query", "_read_path", "_reads_as", "_scope", "route")
 
     def __init__(self, api: ApiService, route: Route) -> None:
         self.route = route
@@ -67,11 +80,12 @@ class Endpoint:
         self._read_path = route.path_model is not Nothing
         self._access = route.required_access
         self._scope = route.required_scope
+        self._reads_as = NO_CACHE if self._access is Access.PUBLIC else PRIVATE
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request; raises what :func:`problem_of` understands."""
         api, route = self._api, self.route
-        identity, limits = await self._admit(request)
+        identity = await self._admit(request)
         path = self._path.read(request.match_info) if self._read_path else _NOTHING
         query = self._query.read(request.query)
         body: BaseModel = _NOTHING
@@ -80,28 +94,23 @@ class Endpoint:
             body, raw = await read_body(request, route.body, limit=route.body_limit, form=route.form)
         call: Call[Any, Any, Any] = Call(api, route, request, request[REQUEST_ID], path, query, body, identity)
         if route.creates and (key := request.headers.get("Idempotency-Key")) is not None:
-            response = await api.idempotency.once(call, key, raw, self._respond)
-        else:
-            response = await self._respond(call)
-        if limits is not None and not response.prepared:
-            response.headers.extend(limits)
-        return response
+            return await api.idempotency.once(call, key, raw, self._respond)
+        return await self._respond(call)
 
-    async def _admit(self, request: web.Request) -> tuple[Identity | None, dict[str, str] | None]:
-        """Find out who asks and whether they may, and count it. Returns the headers that tell what is left."""
+    async def _admit(self, request: web.Request) -> Identity | None:
+        """Find out who asks and whether they may, and count it."""
         api, route = self._api, self.route
         client = request[CLIENT].group
         identity = await api.authenticator.identify(request, before_look_up=lambda: api.limits.guess(client))
-        limits = None
         if route.limited:
             verdict = api.limits.take(identity, client)
-            limits = verdict.headers
+            request[LIMITS] = verdict.headers
             if not verdict.allowed:
                 api.metrics.rate_limited()
-                raise RateLimitedError("This client has used up its quota.", headers=limits)
+                raise RateLimitedError("This client has used up its quota.")
         if self._access is not Access.PUBLIC:
             authorize(identity, self._access, self._scope)
-        return identity, limits
+        return identity
 
     async def _respond(self, call: Call[Any, Any, Any]) -> web.StreamResponse:
         route = self.route
@@ -130,7 +139,7 @@ class Endpoint:
         etag = answer.etag
         if reading and etag is None and body is not None and answer.cache != NO_STORE:
             etag = blake2b(body, digest_size=12).hexdigest()
-        headers[hdrs.CACHE_CONTROL] = answer.cache or (NO_CACHE if reading else NO_STORE)
+        headers[hdrs.CACHE_CONTROL] = answer.cache or (self._reads_as if reading else NO_STORE)
         if etag is not None:
             held = call.request.headers.get(hdrs.IF_NONE_MATCH)
             if reading and held is not None and matches(held, etag):
@@ -187,7 +196,9 @@ class Pipeline:
         response: web.StreamResponse
         if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
             asked = await _route_asked_for(request)
-            return api.cors.preflight(request, any_origin=asked is not None and asked.any_origin)
+            preflight = api.cors.preflight(request, any_origin=asked is not None and asked.any_origin)
+            preflight.headers.update({request_ids.HEADER: request[REQUEST_ID], hdrs.SERVER: SERVER})
+            return preflight
         try:
             if api.draining and request.method not in _SAFE:
                 raise ShuttingDownError("This worker takes no new work.")
@@ -211,12 +222,20 @@ class Pipeline:
         if problem.status >= 500:
             if problem.code == InternalError.code:
                 logger.opt(exception=error).error("{} {} failed", request.method, _path(request))
+                self._blame(request)
             else:
                 logger.warning("{} {}: {}", request.method, _path(request), error)
         response = problem_response(problem, self._api.public_url, request[REQUEST_ID])
         if problem.code in _UNREAD:
             response.force_close()
         return response
+
+    def _blame(self, request: web.Request) -> None:
+        """Count a fault for the plugin whose route it happened in."""
+        route = _route_of(request.match_info.handler)
+        owner = self._api.runtime.plugins.owner("register_routes", route.name) if route is not None else None
+        if owner is not None:
+            self._api.metrics.plugin_failed(owner.name)
 
     def _finish(self, request: web.Request, response: web.StreamResponse, route: Route | None) -> None:
         add_common_headers(self._api, request, route, response.headers)
@@ -252,8 +271,9 @@ async def _route_asked_for(request: web.Request) -> Route | None:
 def add_common_headers(api: ApiService, request: web.Request, route: Route | None, headers: CIMultiDict[str]) -> None:
     """Add what every answer says. A handler that sends its own answer (a live stream) calls it itself."""
     headers[request_ids.HEADER] = request[REQUEST_ID]
-    headers[hdrs.SERVER] = "stellarstream"
+    headers[hdrs.SERVER] = SERVER
     headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
+    headers.update(request.get(LIMITS, {}))
     any_origin = route is not None and route.any_origin
     api.cors.allow(request.headers.get(hdrs.ORIGIN), headers, any_origin=any_origin)
 
@@ -263,7 +283,12 @@ def problem_response(problem: Problem, public_url: str, request_id: str | None) 
     return web.Response(
         body=orjson.dumps(problem.to_json(public_url, request_id)),
         status=problem.status,
-        headers={**problem.headers, hdrs.CONTENT_TYPE: MEDIA_TYPE, hdrs.CACHE_CONTROL: NO_STORE},
+        headers={
+            **problem.headers,
+            hdrs.CONTENT_TYPE: MEDIA_TYPE,
+            hdrs.CACHE_CONTROL: NO_STORE,
+            hdrs.SERVER: SERVER,
+        },
     )
 
 

@@ -38,6 +38,8 @@ BASE = "/api/v1"
 JSON = "application/json"
 NO_CACHE = "no-cache"
 NO_STORE = "no-store"
+PRIVATE = "private, no-cache"
+"""For what only its account may see."""
 FOR_EVER = "public, max-age=31536000, immutable"
 
 BODY_LIMIT = 64 * 1024

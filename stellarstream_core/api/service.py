@@ -167,6 +167,8 @@ async def open_service(
         with suppress(TimeoutError):  # it goes on trying; readiness tells
             async with asyncio.timeout(FEED_SECONDS):
                 await feed.ready()
+                while not feed.healthy:  # it is about to follow what it has read
+                    await asyncio.sleep(0.005)
         await database.run(minutes.load, storage)
         yield api
 

@@ -450,3 +450,36 @@ async def test_guessing_keys_uses_up_the_address(client, runtime_of, sqlite_url)
             _, body = await ask(client, api, "GET", "/api/v1/events", headers={"X-API-Key": guess})
             codes.append(body["code"])
         assert codes == ["api-key-unknown"] * 3 + ["rate-limited"] * 2
+
+
+# --- what every answer says ---------------------------------------------------------------------
+
+
+async def test_every_answer_says_what_is_left_of_the_quota_and_nothing_of_its_software(client, runtime_of, sqlite_url):
+    async with serving(runtime_of(sqlite_url, rate_limit="50/minute")) as api:
+        for method, path, counts in (
+            ("GET", "/api/v1/events", True),
+            ("GET", "/api/v1/events?limit=0", True),
+            ("GET", "/api/v1/events/x", True),
+            ("GET", "/healthz/live", False),
+            ("GET", "/nothing", False),
+        ):
+            response, _ = await ask(client, api, method, path)
+            assert ("RateLimit" in response.headers) == counts, path
+            assert response.headers["Server"] == "stellarstream"
+            assert "X-Request-ID" in response.headers
+        asked = {"Access-Control-Request-Method": "GET", "Origin": "https://app.example"}
+        response, _ = await ask(client, api, "OPTIONS", "/api/v1/events", headers=asked)
+        assert response.headers["Server"] == "stellarstream"
+        assert "X-Request-ID" in response.headers
+
+
+async def test_a_live_stream_has_no_head(client, api):
+    response, _ = await ask(client, api, "HEAD", "/api/v1/events/live")
+    assert (response.status, response.headers["Allow"]) == (405, "GET")
+
+
+async def test_a_fault_in_a_plugins_route_is_counted_for_the_plugin(client, api):
+    await ask(client, api, "GET", "/api/v1/greetings/fault")
+    _, text = await ask(client, api, "GET", "/metrics")
+    assert b'stellarstream_plugin_errors_total{plugin="orders"} 1.0' in text

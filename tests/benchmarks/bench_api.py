@@ -1,8 +1,9 @@
 """What an answer of the API costs, as a ratio to a bare aiohttp handler that returns the same bytes.
 
-``stellarstream serve`` runs as an operator runs it, one process, its request log written to a file and
-its rate limits counting; the bare server has one handler that returns the very bytes. A third process
-asks both in turn over connections that are kept alive. For each kind of answer two ratios are printed:
+``stellarstream serve`` runs as an operator runs it, one process, its rate limits and metrics counting,
+with its request log written to a file (``log: true``) and without one (``--log-level warning``); the
+bare server has one handler that returns the very bytes, and no log. A third process asks both in turn
+over connections that are kept alive. For each kind of answer two ratios are printed:
 
 - ``rate``: answers a second, the median over the rounds. Three processes on two cores disturb each
   other, so this one varies;
@@ -171,7 +172,8 @@ def fill(url: str) -> list[str]:
 def kinds(base: str, ids: Sequence[str]) -> Iterator[tuple[str, list[str], str | None]]:
     """Yield each kind of answer: its name, the paths to ask for in turn, and an entity tag to send along."""
     last = FIRST_LEDGER + 1_000
-    yield "page of 100", [f"/api/v1/events?limit=100&fromLedger={FIRST_LEDGER + n % 1900}&toLedger={last + 5000 + n}" for n in range(DIFFERENT)], None
+    pages = [f"fromLedger={FIRST_LEDGER + n % 1900}&toLedger={last + DIFFERENT + n}" for n in range(DIFFERENT)]
+    yield "page of 100", [f"/api/v1/events?limit=100&{page}" for page in pages], None
     yield "one event", [f"/api/v1/events/{event_id}" for event_id in ids[:: len(ids) // DIFFERENT]], None
     yield "one event again", [f"/api/v1/events/{ids[7]}"], None
     page = f"/api/v1/events?contract={CONTRACT}&fromLedger={FIRST_LEDGER}&toLedger={last}&limit=100"
@@ -182,6 +184,13 @@ def kinds(base: str, ids: Sequence[str]) -> Iterator[tuple[str, list[str], str |
 
 def measure(database: str, url: str, folder: Path, seconds: float, rounds: int) -> None:
     ids = fill(url)
+    for level in ("warning", "info"):
+        measure_at(level, database, url, ids, folder, seconds, rounds)
+
+
+def measure_at(
+    level: str, database: str, url: str, ids: Sequence[str], folder: Path, seconds: float, rounds: int
+) -> None:
     log = folder / "serve.log"
     environment = {
         "STELLARSTREAM_NETWORK": "sandbox",
@@ -190,7 +199,8 @@ def measure(database: str, url: str, folder: Path, seconds: float, rounds: int) 
         "STELLARSTREAM_RATE_LIMIT": "1000000/second",
         "STELLARSTREAM_SECRET_KEY": "a secret of the benchmark, 32 characters or more",
     }
-    with server("stellarstream_core.cli", "serve", "--port", "0", log=log, **environment) as served:
+    command = ("stellarstream_core.cli", "--log-level", level, "serve", "--port", "0")
+    with server(*command, log=log, **environment) as served:
         base = served.stdout.readline().split()[1]
         port = int(base.rpartition(":")[2])
         found = list(kinds(base, ids))
@@ -218,6 +228,7 @@ def measure(database: str, url: str, folder: Path, seconds: float, rounds: int) 
                     benchmark="api",
                     database=database,
                     answer=name,
+                    log=level == "info",
                     bytes=Path(files[number]).stat().st_size,
                     per_second=round(median(rates["served"])),
                     rate=round(median(a / b for a, b in zip(rates["served"], rates["bare"], strict=True)), 2),

@@ -201,17 +201,43 @@ async def test_a_malformed_position_is_a_bad_request(feed, port):
         assert connection.status == 400
 
 
-async def test_a_position_that_another_worker_gave_before_this_one_heard_of_the_commit_is_no_reset(storage, port, feed):
+@pytest.mark.parametrize("place", [Place(3, 1), Place(3, 2), Place(4)])
+async def test_a_position_of_a_commit_that_only_other_workers_have_heard_of_is_no_reset(storage, feed, port, place):
     storage.commit(*events_of_ledger(1, 2))
     await until(lambda: feed.position == 1)
     feed.came = lambda batch: None  # this worker is late
     storage.commit(*events_of_ledger(2, 2))
     storage.commit(*events_of_ledger(3, 2))
-    source = EventSource(last_event_id=str(Position(storage.name, Place(3, 1))))
+    source = EventSource(last_event_id=str(Position(storage.name, place)))
     connection = await connected(port, source)
     await connection.read_until(lambda: source.comments > 1)
     assert source.messages == []
-    assert parse_position(source.last_event_id).place == Place(3, 1)
+    assert parse_position(source.last_event_id).place == place
+
+
+async def test_no_reader_gets_an_event_before_the_callbacks_have_heard_of_its_commit(storage, feed, port, monkeypatch):
+    """Also not from the database, which is ahead of the feed."""
+    storage.commit(*events_of_ledger(1, 2))
+    await until(lambda: feed.position == 1)
+    heard, let_go = [], asyncio.Event()
+    feed.on_commit(lambda position, events: heard.append(position))
+    came = feed.came
+    loop = asyncio.get_running_loop()
+
+    def late(batch):
+        asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result(5)
+        came(batch)
+
+    monkeypatch.setattr(feed, "came", late)
+    storage.commit(*events_of_ledger(2, 2))
+    source = EventSource(last_event_id=str(Position(storage.name, Place(1))))
+    connection = await connected(port, source)
+    await connection.read_until(lambda: source.comments > 1)
+    assert source.ids == []
+    assert heard == []
+    let_go.set()
+    await connection.read_until(lambda: len(source.ids) == 4)
+    assert heard == [2]
 
 
 async def test_a_new_epoch_resets_every_reader_and_the_stream_goes_on_live(storage, feed, port):

@@ -31,6 +31,7 @@ export class Rows {
   clear() {
     this.list.replaceChildren();
     this.ids.clear();
+    this.empty.hidden = false;
   }
 
   #shorten() {
