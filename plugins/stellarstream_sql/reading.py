@@ -70,9 +70,7 @@ def read_page_of_commit(
 ) -> list[ContractEvent]:
     """Return up to ``limit`` events of a commit in id order, from the first id above ``after``, less ``skip`` of them."""
     ledger = parse_event_id(after).ledger if after else within.first
-    return _events(
-        database, statements.PAGE_OF_COMMIT, (ledger, after, within.last, window_id, window_id, limit, skip)
-    )
+    return _events(database, statements.PAGE_OF_COMMIT, (ledger, after, within.last, window_id, window_id, limit, skip))
 
 
 def _events(database: Database, sql: str, values: tuple[Any, ...]) -> list[ContractEvent]:

@@ -21,6 +21,7 @@ from stellarstream_sql import statements
 from stellarstream_sql.backend import ClashError, Values
 from stellarstream_sql.batch import TransactionPlace
 from stellarstream_sql.changes import run_change
+from stellarstream_sql.file_pool import FilePool, identity
 from stellarstream_sql.rows import Row
 from stellarstream_sql.sqlite_watch import SqliteWatch
 from stellarstream_sql.turns import FairLock, Turnstile
@@ -42,6 +43,8 @@ CHECKPOINT_PAGES = 4000
 _HEADER = b"SQLite format 3\x00"
 _SCHEMA_HELP = "Run 'stellarstream migrate'."
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_SPOILT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+"""After these a connection may hold pages that the file does not have any more."""
 _NO_TABLES = ("no such table", "no such column", "has no column named")
 
 
@@ -115,6 +118,7 @@ class SqliteBackend:
         self._lock = FairLock()
         self._turns = Turnstile(address.path and address.path.with_name(f"{address.path.name}.turn"))
         self._writer: sqlite3.Connection | None = None
+        self._writer_of = identity(self._path)
         self._keeper: sqlite3.Connection | None = None
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StorageError(
@@ -128,20 +132,26 @@ class SqliteBackend:
         else:
             self._file = f"file:{quote(str(self._path))}"
             self._look(self._path)
-        self._readers: Any = PooledSqliteDatabase(
-            self._uri("mode=rw"),
-            pragmas={"query_only": 1},
-            max_connections=READERS,
-            timeout=BUSY_SECONDS,
-            uri=True,
-            check_same_thread=False,
+        self._readers = FilePool(
+            self._path,
+            lambda: PooledSqliteDatabase(
+                self._uri("mode=rw"),
+                pragmas={"query_only": 1},
+                max_connections=READERS,
+                timeout=BUSY_SECONDS,
+                uri=True,
+                check_same_thread=False,
+            ),
         )
-        self._changes: Any = PooledSqliteDatabase(
-            self._uri("mode=rw"),
-            pragmas={"foreign_keys": 1, "synchronous": 2, "wal_autocheckpoint": CHECKPOINT_PAGES},
-            max_connections=1,
-            uri=True,
-            check_same_thread=False,
+        self._changes = FilePool(
+            self._path,
+            lambda: PooledSqliteDatabase(
+                self._uri("mode=rw"),
+                pragmas={"foreign_keys": 1, "synchronous": 2, "wal_autocheckpoint": CHECKPOINT_PAGES},
+                max_connections=1,
+                uri=True,
+                check_same_thread=False,
+            ),
         )
         if self.exists():
             self.read(_look_inside)
@@ -165,8 +175,8 @@ class SqliteBackend:
 
     def read(self, query: Callable[[Database], T]) -> T:
         """Call ``query`` inside one snapshot."""
-        with self._told(), self._readers.connection_context(), self._readers.atomic("DEFERRED"):
-            return query(self._readers)
+        with self._told(), self._readers.use() as readers, readers.connection_context(), readers.atomic("DEFERRED"):
+            return query(readers)
 
     def change(self, apply: Callable[[Database], T], seconds: float) -> T:
         """Call ``apply`` inside a transaction that outlives a power cut, in turn with commits."""
@@ -174,16 +184,16 @@ class SqliteBackend:
         if not self._lock.acquire(seconds):
             raise self._busy(seconds)
         try:
-            with self._told(IntegrityError), self._changes.connection_context():
-                transaction = self._changes.transaction("IMMEDIATE")
-                self._begin(self._changes.execute_sql, transaction.__enter__, deadline - monotonic())
-                return run_change(self._changes, transaction, apply)
+            with self._told(IntegrityError), self._changes.use() as changes, changes.connection_context():
+                transaction = changes.transaction("IMMEDIATE")
+                self._begin(changes.execute_sql, transaction.__enter__, deadline - monotonic())
+                return run_change(changes, transaction, apply)
         finally:
             self._lock.release()
 
     def watch(self) -> SqliteWatch:
         """Open a connection that looks for commits."""
-        return SqliteWatch(self.url, lambda: self._connect("mode=rw"), self._told)
+        return SqliteWatch(self.url, lambda: self._connect("mode=rw"), self._told, lambda: identity(self._path))
 
     def migrate(self, apply: Callable[[Database], T]) -> T:
         """Call ``apply`` in one exclusive transaction; the file is made where it does not exist."""
@@ -224,12 +234,12 @@ class SqliteBackend:
         """Close every connection; the last one out moves the log into the file."""
         with self._lock:
             self._close_writer()
-            self._changes.close_all()
+            self._changes.close()
             self._turns.close()
             if self._keeper is not None:
                 self._keeper.close()
                 self._keeper = None
-        self._readers.close_all()
+        self._readers.close()
 
     def _close_writer(self) -> None:
         if self._writer is not None:
@@ -245,6 +255,9 @@ class SqliteBackend:
         )
 
     def _writing(self) -> sqlite3.Connection:
+        if self._writer_of != (now := identity(self._path)):
+            self._close_writer()
+            self._writer_of = now
         if self._writer is None:
             connection = self._connect("mode=rw")
             try:
@@ -358,6 +371,10 @@ class SqliteBackend:
                 f"{self.url} cannot be opened: the file or its directory is not accessible.",
                 help="SQLite also writes PATH-wal and PATH-shm beside the file: the directory must be writable.",
             )
+        if code in _SPOILT:
+            self._readers.spoil()
+            self._changes.spoil()
+            self._writer_of = None
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StorageError(
                 f"{self.url} is damaged or not a SQLite database: {text}.",

@@ -19,13 +19,22 @@ POLL_SECONDS = 0.02
 
 
 class SqliteWatch:
-    """A watch on a connection of its own; ``told`` turns the driver's errors into sentences."""
+    """A watch on a connection of its own; ``told`` turns the driver's errors into sentences.
+
+    ``identity`` says which file is there: a connection goes on with the one it was opened on.
+    """
 
     def __init__(
-        self, url: str, connect: Callable[[], sqlite3.Connection], told: Callable[[], AbstractContextManager[None]]
+        self,
+        url: str,
+        connect: Callable[[], sqlite3.Connection],
+        told: Callable[[], AbstractContextManager[None]],
+        identity: Callable[[], object],
     ) -> None:
         self._url = url
         self._told = told
+        self._identity = identity
+        self._of = identity()
         self._lock = Lock()
         self._closed = Event()
         with told():
@@ -61,6 +70,8 @@ class SqliteWatch:
         with self._lock:
             if self._closed.is_set():
                 return
+            if self._identity() != self._of:
+                raise StorageError(f"{self._url} was taken away or replaced.", help="Open a new watch.")
             with self._told():
                 version = self._data_version()
                 if version != self._version:

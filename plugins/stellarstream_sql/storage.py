@@ -216,9 +216,7 @@ class SqlStorage:
     def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
         """Return a part of :meth:`events_of_commit`."""
         return self._backend.read(
-            lambda database: reading.read_page_of_commit(
-                database, commit.window_id, commit.range, after, skip, limit
-            )
+            lambda database: reading.read_page_of_commit(database, commit.window_id, commit.range, after, skip, limit)
         )
 
     def events(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 from loguru import logger
 
 from stellarstream_core.api.database import THREADS
+from stellarstream_core.testing.scripted import made_event
 from tests.api.conftest import store
 from tests.api.kit import HISTORY, A, B, C, Running, Said, runtime_of
 from tests.postgres import throw_away_database
@@ -137,7 +140,7 @@ def test_an_exhausted_pool_says_so_and_is_whole_again_afterwards(of_file, no_fai
             assert (said.status, said.code) == (503, "database-busy"), said
             assert said.header("Retry-After") == "1"
         check_what_is_left(api)
-        rejected = "stellarstream_database_rejected_total"
+        rejected = "stellarstream_database_rejections_total"
         lines = [line for line in ask(api, "/metrics").body.decode().splitlines() if line.startswith(rejected)]
         assert float(lines[0].split()[-1]) >= 2
         # kept answers and what needs no database do not wait
@@ -149,7 +152,7 @@ def test_an_exhausted_pool_says_so_and_is_whole_again_afterwards(of_file, no_fai
 
 def test_of_a_crowd_before_an_exhausted_pool_each_is_served_or_told(of_file, no_failures):
     api, _ = of_file
-    with exhausted(api), ThreadPoolExecutor(180) as crowd:
+    with ThreadPoolExecutor(180) as crowd, exhausted(api):
         waiting = [crowd.submit(ask, api, f"/api/v1/sync?contract={A}") for _ in range(180)]
         until(lambda: sum(one.done() for one in waiting) >= 180 - 128 - 5)
     said = [one.result(30) for one in waiting]
@@ -160,6 +163,30 @@ def test_of_a_crowd_before_an_exhausted_pool_each_is_served_or_told(of_file, no_
 
 
 # --- SQLite ---------------------------------------------------------------------------------------
+
+
+# Closing a file lets go of all locks that a process has on it, so that another process touches it here.
+
+
+def elsewhere(code: str, *arguments: str, data: bytes = b"") -> bytes:
+    """Run some Python in a process of its own; return what it writes."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], input=data, stdout=subprocess.PIPE, check=True
+    ).stdout
+
+
+def checkpointed(path: Path) -> bytes:
+    """Move the log into the file and return its bytes."""
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA wal_checkpoint(TRUNCATE)'); c.close()"
+    )
+    elsewhere(code, str(path))
+    return elsewhere("import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())", str(path))
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write other bytes into the very file that is there."""
+    elsewhere("import sys; open(sys.argv[1], 'r+b').write(sys.stdin.buffer.read())", str(path), data=data)
 
 
 def test_a_file_that_another_holds_is_read_and_not_written(of_file, no_failures, monkeypatch):
@@ -183,15 +210,11 @@ def test_a_file_that_another_holds_is_read_and_not_written(of_file, no_failures,
 
 def test_a_file_that_is_overwritten_with_something_else_is_away_until_it_is_restored(of_file, no_failures):
     api, path = of_file
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    good = path.read_bytes()
-    with path.open("r+b") as file:
-        file.write(b"garbage " * (len(good) // 8))
+    good = checkpointed(path)
+    overwrite(path, b"garbage " * (len(good) // 8))
     until(lambda: is_away(api, "database-unavailable"))
     check_what_is_left(api)
-    with path.open("r+b") as file:
-        file.write(good)
+    overwrite(path, good)
     until(lambda: is_well(api))
     assert ask(api, "/api/v1/events?limit=200").json["asOfLedger"] == 180
 
@@ -217,8 +240,7 @@ def test_another_database_in_the_files_place_is_what_is_served(of_file, tmp_path
     other = started(f"sqlite:///{tmp_path / 'other.db'}")
     store(other.storage, (181, 190), [A, B, C], [])
     other.stop()
-    with closing(sqlite3.connect(tmp_path / "other.db")) as copy:
-        copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    checkpointed(tmp_path / "other.db")
     for name in (f"{path.name}-wal", f"{path.name}-shm"):
         with suppress(FileNotFoundError):
             path.with_name(name).unlink()
@@ -280,9 +302,10 @@ def test_a_server_that_refuses_is_away_until_it_does_not(of_server, no_failures)
         until(lambda: is_well(api))
         said = ask(api, "/api/v1/orders", *placing, method="POST", body=body)
         assert (said.status, said.header("Idempotency-Replayed")) == (201, "true")
-        store(api.storage, (181, 181), [A], [HISTORY[0]._replace(id="0000000777389080576-0000000000", ledger=181)])
+        event = made_event(181, contract=A)
+        store(api.storage, (181, 181), [A], [event])
         found = b""
-        while b"0000000777389080576-0000000000" not in found:  # the reader that stayed hears of what is committed now
+        while event.id.encode() not in found:  # the reader that stayed hears of what is committed now
             found += reader.sock.recv(65_536)
 
 

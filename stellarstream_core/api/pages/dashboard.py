@@ -12,7 +12,7 @@ from stellarstream_core.api.pages.coverage import Bar, coverage_bar
 from stellarstream_core.api.pages.text import duration, number, plural, visible
 from stellarstream_core.api.problems import Problem
 from stellarstream_core.api.resources.health import Check, Readiness
-from stellarstream_core.api.resources.sync import CoverageModel, GapModel, SyncModel
+from stellarstream_core.api.resources.sync import CoverageModel, GapModel, SourceModel, SyncModel
 from stellarstream_core.plugins import Plugin
 from stellarstream_core.ranges import RangeSet
 from stellarstream_core.sync.report import NEVER_FETCHED
@@ -49,7 +49,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a dashboard is made of. ``sync`` is None where ``problem`` says why."""
+    """What a dashboard is made of. ``sync`` is None where ``problem`` says why; ``sources`` are known all the same."""
 
     network: str
     database: str
@@ -60,6 +60,7 @@ class Facts:
     problem: Problem | None = None
     readiness: Readiness | None = None
     minutes: Sequence[Minute] = ()
+    sources: Sequence[SourceModel] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,10 @@ def headline(facts: Facts) -> Headline:
 def _headline(facts: Facts) -> Headline:
     sync = facts.sync
     if sync is None:
-        detail = facts.problem.detail if facts.problem else "It cannot be read now."
-        return Headline("bad", facts.problem.title if facts.problem else "Unavailable", detail)
+        word, detail = (facts.problem.title, facts.problem.detail) if facts.problem else ("Unavailable", "")
+        # what a problem says after its first sentence is for programs
+        said = detail.partition(". ")[0].rstrip(".") or "It cannot be read now"
+        return Headline("bad", word, f"{said}. This page asks again by itself; the service's log has the reason.")
     if sync.watermark is None or sync.start_ledger is None:
         return Headline(
             "busy",

@@ -84,9 +84,9 @@ async def _database(api: ApiService) -> Check:
         return Check(name="database", ok=False, detail=error.title, required=True)  # its message names hosts
     except TimeoutError:
         return Check(name="database", ok=False, detail=f"no answer within {CHECK_SECONDS:g} s", required=True)
-    detail = f"{totals.events:,} events"
+    detail = f"events: {totals.events:,}"
     if totals.conflicts:
-        detail += f", {totals.conflicts:,} conflicts: run 'stellarstream status'"
+        detail += f", conflicts: {totals.conflicts:,}; run 'stellarstream status'"
     return Check(name="database", ok=not totals.conflicts, detail=detail, required=False)
 
 

@@ -20,7 +20,7 @@ from stellarstream_core.api.pages.static import bundle
 from stellarstream_core.api.problems import NotFoundError, Problem, TimedOutError, problem_of
 from stellarstream_core.api.resources.health import read_readiness
 from stellarstream_core.api.resources.rate import read_minutes
-from stellarstream_core.api.resources.sync import SyncModel, read_sync
+from stellarstream_core.api.resources.sync import SyncModel, read_sync, source_model
 from stellarstream_core.api.routes import FOR_EVER, NO_CACHE, NO_STORE, Answer, Call, Route
 from stellarstream_core.api.service import ApiService
 from stellarstream_core.errors import StellarStreamError
@@ -84,6 +84,7 @@ def _dashboard_answer(view: View, body: bytes) -> Answer:
 async def _view(api: ApiService) -> View:
     readiness, (sync, problem) = await asyncio.gather(read_readiness(api), _sync(api))
     settings = api.settings
+    sources = () if sync else [source_model(one) for one in await api.sources.look()]
     facts = Facts(
         network=settings.network,
         database=database_kind(settings.database_url),
@@ -94,6 +95,7 @@ async def _view(api: ApiService) -> View:
         problem=problem,
         readiness=readiness,
         minutes=read_minutes(api, sync.as_of_ledger if sync else 0),
+        sources=sources,
     )
     return view_of(facts)
 

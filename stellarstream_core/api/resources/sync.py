@@ -170,21 +170,25 @@ def _model(api: ApiService, found: _Found, states: tuple[SourceState, ...]) -> S
             scanned_ledgers=coverage.scanned.size if coverage else 0,
         ),
         sources=[
-            SourceModel(
-                name=state.name,
-                summary=state.summary,
-                state=state.word,
-                oldest=state.reach.oldest if state.reach else None,
-                latest=state.reach.latest if state.reach else None,
-                covered_ledgers=from_sources[state.name].size if state.name in from_sources else 0,
-                trouble=state.trouble,
-            )
-            for state in states
+            source_model(state, from_sources[state.name].size if state.name in from_sources else 0) for state in states
         ],
         events=found.totals.events,
         conflicts=found.totals.conflicts,
         position=found.totals.position,
         live_position=None if api.feed.now is None else str(api.feed.now),
+    )
+
+
+def source_model(state: SourceState, covered_ledgers: int = 0) -> SourceModel:
+    """Return a source's state with the number of ledgers that came from it."""
+    return SourceModel(
+        name=state.name,
+        summary=state.summary,
+        state=state.word,
+        oldest=state.reach.oldest if state.reach else None,
+        latest=state.reach.latest if state.reach else None,
+        covered_ledgers=covered_ledgers,
+        trouble=state.trouble,
     )
 
 

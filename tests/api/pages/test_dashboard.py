@@ -39,6 +39,7 @@ STATES = {
         readiness=Readiness(
             status="unavailable", checks=[Check(name="database", ok=False, detail="Storage failed", required=True)]
         ),
+        sources=[DOWN],
     ),
     "everything": facts(sync=sync_model(contracts=None, held_back_by=[made_contract(n) for n in range(5)],
                                         more_ranges=7, gaps=[gap(n, n) for n in range(200, 400, 2)])),
@@ -181,7 +182,9 @@ def test_what_is_down_or_broken_says_why():
 def test_a_database_that_cannot_be_read_still_has_a_page_with_the_problem():
     words = check_page(page_of(STATES["database unavailable"])).words
     assert "Database unavailable" in words
-    assert "Try again after as many seconds as Retry-After says" in words
+    assert "The database cannot be used now. This page asks again by itself" in words
+    assert "Retry-After" not in words
+    assert "http://rpc.example does not answer" in words
     assert "Storage failed" in words
 
 
