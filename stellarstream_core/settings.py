@@ -84,16 +84,18 @@ class PluginSection(BaseModel):
 
 
 class Settings(BaseModel):
-    """The settings of the framework. Read with :func:`load_settings`."""
+    """The settings of the framework. Read with :func:`load_settings`. What may hold a password is not in its repr."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    database_url: str = Field("sqlite:///stellarstream.db", description="sqlite:///PATH or postgresql://…")
+    database_url: str = Field("sqlite:///stellarstream.db", repr=False, description="sqlite:///PATH or postgresql://…")
     network: str = Field("testnet", description="pubnet, testnet, futurenet, sandbox, or any name with a passphrase")
     network_passphrase: str | None = Field(None, description="passphrase of a network that is none of the named ones")
-    rpc_url: CommaSeparated = Field([], description="Soroban RPC endpoints; several fail over")
-    horizon_url: CommaSeparated = Field([], description="Horizon endpoints; several fail over")
-    lake_url: CommaSeparated = Field([], description="data lakes: file:///DIR, s3://BUCKET/PREFIX, https://…")
+    rpc_url: CommaSeparated = Field([], repr=False, description="Soroban RPC endpoints; several fail over")
+    horizon_url: CommaSeparated = Field([], repr=False, description="Horizon endpoints; several fail over")
+    lake_url: CommaSeparated = Field(
+        [], repr=False, description="data lakes: file:///DIR, s3://BUCKET/PREFIX, https://…"
+    )
     contracts: CommaSeparated = Field([], description="scope: contract ids, or '*' for everything")
     prove: bool = Field(True, description="check the hashes of whole ledgers while syncing (false: ten times faster)")
     classic_events: Literal["required", "optional"] = Field(
@@ -123,7 +125,7 @@ class Settings(BaseModel):
     )
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     allowed_plugins: CommaSeparated | None = Field(None, description="load only these plugins (none: all installed)")
-    plugins: dict[str, dict[str, Any]] = Field({}, description="the plugins' own sections")
+    plugins: dict[str, dict[str, Any]] = Field({}, repr=False, description="the plugins' own sections")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _sections: dict[type[BaseModel], BaseModel] = PrivateAttr(default_factory=dict)

@@ -35,8 +35,6 @@ READERS = 32
 """Connections kept for readers; the API's pool of threads is smaller."""
 CHANGES = 8
 """Connections kept for changes of other tables."""
-WATCH_PARAMETERS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-"""A watch says nothing for hours: the system looks whether the server is still there. Seconds; the last are ms."""
 
 _FOLLOW_LOCK = 0x53_53_46_4C
 _MIGRATE_LOCK = 0x53_53_4D_47
@@ -217,7 +215,7 @@ class PostgresqlBackend:
 
     def watch(self) -> PostgresqlWatch:
         """Open a connection that listens for commits."""
-        return PostgresqlWatch(self.url, lambda: self._connect(**WATCH_PARAMETERS), self._told)
+        return PostgresqlWatch(self.url, self._connect, self._told)
 
     def migrate(self, apply: Callable[[Database], T]) -> T:
         """Call ``apply`` under an advisory lock; each migration is a transaction of its own."""
@@ -289,9 +287,9 @@ class PostgresqlBackend:
         self._changes.connect()
         return transaction.__enter__()
 
-    def _connect(self, **parameters: int) -> Connection:
+    def _connect(self) -> Connection:
         try:
-            return psycopg.connect(self._address.conninfo, autocommit=True, **parameters)  # type: ignore[arg-type]
+            return psycopg.connect(self._address.conninfo, autocommit=True)
         except (psycopg.Error, UnicodeError) as error:
             raise self._unreachable(error) from None
 

@@ -11,6 +11,7 @@ from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
 from stellarstream_sql import statements
 from stellarstream_sql.rows import to_event
+from stellarstream_sql.statements import Walking
 
 FIRST_STRIDE = 16
 """Ledgers looked at first when several contracts are read at once; each further stride is four times as long."""
@@ -66,11 +67,14 @@ def read_events_of_commit(database: Database, window_id: int, within: LedgerRang
 
 
 def read_page_of_commit(
-    database: Database, window_id: int, within: LedgerRange, after: str, skip: int, limit: int
+    database: Database, walking: Walking, window_id: int, within: LedgerRange, after: str, skip: int, limit: int
 ) -> list[ContractEvent]:
-    """Return up to ``limit`` events of a commit in id order, from the first id above ``after``, less ``skip`` of them."""
-    ledger = parse_event_id(after).ledger if after else within.first
-    return _events(database, statements.PAGE_OF_COMMIT, (ledger, after, within.last, window_id, window_id, limit, skip))
+    """Return at most ``limit`` events of a commit in id order, from the first id above ``after``, less ``skip``."""
+    first = parse_event_id(after).ledger if after else within.first
+    if walking.prepare:
+        query(database, walking.prepare, ())
+    values = (first, within.last, first, after, window_id, window_id, limit, skip)
+    return _events(database, statements.PAGE_OF_COMMIT, values)
 
 
 def _events(database: Database, sql: str, values: tuple[Any, ...]) -> list[ContractEvent]:

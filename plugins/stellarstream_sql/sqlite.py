@@ -45,6 +45,7 @@ _SCHEMA_HELP = "Run 'stellarstream migrate'."
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SPOILT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
 """After these a connection may hold pages that the file does not have any more."""
+_ROLLED_BACK = "no transaction is active"
 _NO_TABLES = ("no such table", "no such column", "has no column named")
 
 
@@ -394,7 +395,15 @@ def _code(error: BaseException) -> int:
 
 
 def _driver_error(error: BaseException) -> BaseException:
-    """Return sqlite3's own exception from inside peewee's wrappers, of which there may be several."""
-    while isinstance(error, PeeweeException) and isinstance(inner := getattr(error, "orig", None), BaseException):
+    """Return sqlite3's own exception from inside peewee's wrappers, of which there may be several.
+
+    After some errors SQLite has rolled back by itself, and peewee's own rollback fails: the first one counts.
+    """
+    while isinstance(error, (sqlite3.Error, PeeweeException)):
+        inner = getattr(error, "orig", None)
+        if _ROLLED_BACK in str(error) and isinstance(error.__context__, (sqlite3.Error, PeeweeException)):
+            inner = error.__context__
+        if not isinstance(inner, BaseException):
+            break
         error = inner
     return error

@@ -180,11 +180,14 @@ EVENTS_OF_COMMIT = f"""
 """Values: the commit's range and twice its window; the range spares an index on ``window_id``."""
 PAGE_OF_COMMIT = f"""
     SELECT {_EVENT} FROM events
-    WHERE (ledger, id) > (?, ?) AND ledger <= ? AND window_id IN
+    WHERE ledger BETWEEN ? AND ? AND (ledger, id) > (?, ?) AND window_id IN
         (SELECT id FROM windows WHERE id = ? UNION ALL SELECT id FROM windows WHERE part_of = ?)
     ORDER BY ledger, id LIMIT ? OFFSET ?
 """  # noqa: S608 - names only
-"""Values: ledger and id they come after, the commit's last ledger, twice its window, how many, how many to pass."""
+"""Values: first and last ledger, the first again and the id they come after, twice the window, limit, offset.
+
+The first ledger stands there by itself, too: PostgreSQL's planner guesses badly from the pair alone.
+"""
 EVENT_BOUNDS = "SELECT min(ledger), max(ledger) FROM events"
 
 

@@ -25,6 +25,7 @@ from stellarstream_core.storage import (
     CoveredRange,
     EventPage,
     EventQuery,
+    Moment,
     SchemaState,
     SyncState,
     Totals,
@@ -215,8 +216,11 @@ class SqlStorage:
 
     def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
         """Return a part of :meth:`events_of_commit`."""
+        walking = self._backend.walking
         return self._backend.read(
-            lambda database: reading.read_page_of_commit(database, commit.window_id, commit.range, after, skip, limit)
+            lambda database: reading.read_page_of_commit(
+                database, walking, commit.window_id, commit.range, after, skip, limit
+            )
         )
 
     def events(
@@ -245,6 +249,11 @@ class SqlStorage:
         """Return the name of this history of commits."""
         rows = self._backend.read(lambda database: reading.query(database, statements.EPOCH, ()))
         return str(rows[0][0])
+
+    def moment(self) -> Moment:
+        """Return epoch and position in one snapshot."""
+        found = Store.select(Store.epoch, Store.position).tuples()
+        return self._backend.read(lambda database: Moment(*next(iter(found.execute(database)))))
 
     def begin_epoch(self) -> str:
         """Give the store a new epoch and return it."""

@@ -18,8 +18,16 @@ _POSTGRESQL_HELP = (
     "Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE; in user name and password write '@', ':', '/', '?' and '%' "
     "as %40, %3A, %2F, %3F and %25."
 )
-_DEFAULTS: dict[str, Any] = {"connect_timeout": "10", "application_name": "stellarstream"}
-"""What libpq is told unless the address says otherwise; the timeout is in seconds."""
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": "10",
+    "application_name": "stellarstream",
+    # whether the server's machine is still there, while it says nothing: a minute at the most, not hours
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""What libpq is told unless the address says otherwise; times are in seconds, the last in milliseconds."""
 _MEMORY = frozenset({"", ":memory:"})
 _URL_PASSWORD = re.compile(r"^[a-z]+://[^/?#]*?:(?P<password>[^@/?#]*)@")
 

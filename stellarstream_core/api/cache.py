@@ -1,39 +1,65 @@
-"""Answers kept in memory, bounded in bytes: those that can never change."""
+"""Answers kept in memory, bounded in bytes, each made once however many ask for it at the same time."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable
 
 from stellarstream_core.api.routes import Answer
 
 MOST_BYTES = 32 * 1024 * 1024
-_OVERHEAD = 512
+_OVERHEAD = 1_024
+"""What an answer needs beside its body, its key included: keys are digests."""
 
 
 class AnswerCache:
-    """Keeps the answers used last. An answer of more than a 32nd of the space is not kept."""
+    """Keeps the answers used last, by entity tag. An answer of more than a 32nd of the space is not kept."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._kept: OrderedDict[str, Answer] = OrderedDict()
+        self._making: dict[str, asyncio.Task[Answer]] = {}
         self._bytes = 0
 
-    def get(self, key: Hashable) -> Answer | None:
-        """Return the answer kept under a key."""
-        found = self._kept.get(key)
+    def get(self, tag: str) -> Answer | None:
+        """Return the answer kept under a tag."""
+        found = self._kept.get(tag)
         if found is not None:
-            self._kept.move_to_end(key)
+            self._kept.move_to_end(tag)
         return found
 
-    def put(self, key: Hashable, answer: Answer) -> None:
+    async def of(self, tag: str, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer kept under a tag, or make and keep it; raises what ``make`` raises.
+
+        An asker that gives up does not take the answer from the others.
+        """
+        if (kept := self.get(tag)) is not None:
+            return kept
+        making = self._making.get(tag)
+        if making is None:
+            making = self._making[tag] = asyncio.ensure_future(self._made(tag, make))
+            making.add_done_callback(lambda done: self._ended(tag, done))
+        return await asyncio.shield(making)
+
+    async def _made(self, tag: str, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        answer = await make()
+        self.put(tag, answer)
+        return answer
+
+    def _ended(self, tag: str, done: asyncio.Task[Answer]) -> None:
+        del self._making[tag]
+        if not done.cancelled():
+            done.exception()  # seen: every asker may be gone
+
+    def put(self, tag: str, answer: Answer) -> None:
         """Keep an answer whose body is bytes."""
         size = _size(answer)
         if size > self.most_bytes // 32:
             return
-        if (before := self._kept.pop(key, None)) is not None:
+        if (before := self._kept.pop(tag, None)) is not None:
             self._bytes -= _size(before)
-        self._kept[key] = answer
+        self._kept[tag] = answer
         self._bytes += size
         while self._bytes > self.most_bytes:
             _, oldest = self._kept.popitem(last=False)

@@ -6,19 +6,15 @@ is then true of every later read. It is kept until the next commit.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 from stellarstream_core.api.database import Database
-from stellarstream_core.errors import UsageError
-from stellarstream_core.ranges import LAST_LEDGER, LedgerRange, RangeSet
-from stellarstream_core.scope import Scope
+from stellarstream_core.api.expiring import ExpiringCache
+from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
+from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Evidence
-from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import stored_bounds
-from stellarstream_core.sync.state import read_marks
+from stellarstream_core.storage import Moment, Storage
+from stellarstream_core.sync.run import known_states
 
 EMPTY = RangeSet()
 MOST_SCOPES = 512
@@ -40,10 +36,8 @@ class Known:
     proven: RangeSet = EMPTY
 
     def complete(self, first: int, last: int) -> bool:
-        """Tell whether nothing is missing from ``first`` to ``last``."""
-        if last > self.as_of:
-            return False
-        return last < first or not RangeSet([(first, last)]) - self.covered
+        """Tell whether nothing is missing from ``first`` to ``last``: no ledgers are never complete."""
+        return first <= last <= self.as_of and not RangeSet([(first, last)]) - self.covered
 
     def settled(self, first: int, last: int) -> bool:
         """Tell whether the ledgers are below the watermark and proven: their events never change any more."""
@@ -55,43 +49,47 @@ NOTHING_KNOWN = Known()
 
 def read_known(storage: Storage, contracts: tuple[str, ...]) -> Known:
     """Return what is known of these contracts, or of all that were ever synced where none are named."""
-    members = contracts or tuple(sorted(storage.sync_states()))
+    states = storage.sync_states()
+    members = contracts or tuple(sorted(states))
     if not members:
         return NOTHING_KNOWN
     scope = Scope.of(members)
-    try:
-        bounds = stored_bounds(storage, scope)
-    except UsageError:  # these contracts were never synced
-        return NOTHING_KNOWN
-    _, marks = read_marks(storage, scope, bounds)
-    whole = LedgerRange(bounds.first, LAST_LEDGER)
+    whole = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
     covered = proven = RangeSet([whole])
+    own: dict[str, RangeSet] = {}
     for contract in scope:
         found = storage.covered_ranges(contract, whole)
-        covered &= RangeSet(part.range for part in found)
+        own[contract] = RangeSet(part.range for part in found)
+        covered &= own[contract]
         proven &= RangeSet(part.range for part in found if part.evidence is Evidence.PROVEN)
-    return Known(bounds.first, max(min(marks.values()), 0), covered, proven)
+    wanted = [states[contract].start_ledger for contract in scope if contract in states]
+    first = min([*wanted, *(bounds.first for has in own.values() if (bounds := has.bounds))], default=None)
+    if first is None:  # these contracts were never synced
+        return NOTHING_KNOWN
+    marked = known_states({name: states[name] for name in (*scope, EVERYTHING) if name in states}, scope)
+    begin = min((state.start_ledger for state in marked.values()), default=first)
+    marks = [
+        marked[contract].last_ledger_sequence if contract in marked else own[contract].unbroken_from(begin)
+        for contract in scope
+    ]
+    return Known(first, max(min(marks), 0), covered, proven)
 
 
 class Knowledge:
-    """Keeps what was read for each scope until ``position`` says that something was committed."""
+    """Keeps what was read of each scope, for the moment it was read at; who asks at the same time shares it."""
 
-    def __init__(self, database: Database, position: Callable[[], int | None]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._position = position
-        self._kept: OrderedDict[tuple[str, ...], tuple[int, float, Known]] = OrderedDict()
+        self._kept: ExpiringCache[tuple[tuple[str, ...], Moment], Known] = ExpiringCache(
+            MOST_SCOPES, lambda _: OLDEST_SECONDS
+        )
 
-    async def of(self, contracts: tuple[str, ...] = ()) -> Known:
-        """Return what is known of these contracts (none: of all). Raises what the database raises."""
-        position = self._position()
-        kept = self._kept.get(contracts)
-        if kept is not None and kept[0] == position and monotonic() - kept[1] < OLDEST_SECONDS:
-            return kept[2]
-        read_at = monotonic()
-        known = await self._database.run(read_known, self._database.storage, contracts)
-        if position is not None:  # taken before the reading, so that it is never newer than what was read
-            self._kept[contracts] = (position, read_at, known)
-            self._kept.move_to_end(contracts)
-            while len(self._kept) > MOST_SCOPES:
-                self._kept.popitem(last=False)
-        return known
+    async def of(self, contracts: tuple[str, ...], moment: Moment) -> Known:
+        """Return what is known of these contracts (none: of all) at a moment, or a little later.
+
+        Raises what the database raises.
+        """
+        return await self._kept.get((contracts, moment), self._read)
+
+    async def _read(self, key: tuple[tuple[str, ...], Moment]) -> Known:
+        return await self._database.run(read_known, self._database.storage, key[0])

@@ -56,7 +56,9 @@ class ParameterReader:
             return _NOTHING
         given: dict[str, Any] = {}
         if len(values) > MOST_VALUES:
-            raise InvalidParameterError(f"There are more than {MOST_VALUES} parameters.")
+            raise InvalidParameterError(
+                "There are too many parameters.", errors=[FieldError(self._place, f"more than {MOST_VALUES} are given")]
+            )
         for name, value in values.items():
             # U+FFFD stands where bytes were no UTF-8: what was asked for is not known
             if not is_plain(value) or not is_plain(name) or "\ufffd" in value:

@@ -35,6 +35,7 @@ from stellarstream_core.api.live.feed import Feed
 from stellarstream_core.api.live.limits import LiveLimits
 from stellarstream_core.api.metrics import Metrics
 from stellarstream_core.api.minutes import EventMinutes
+from stellarstream_core.api.moments import Moments
 from stellarstream_core.api.openapi import describe
 from stellarstream_core.api.run_dir import RunDir
 from stellarstream_core.api.sources import SourceWatch
@@ -68,6 +69,7 @@ class ApiService:
     routes: Sequence[Route]
     database: Database
     feed: Feed
+    moments: Moments
     knowledge: Knowledge
     cursors: Cursors
     sources: SourceWatch
@@ -148,7 +150,8 @@ async def open_service(
             routes=routes,
             database=database,
             feed=feed,
-            knowledge=Knowledge(database, lambda: feed.position if feed.healthy else None),
+            moments=Moments(database),
+            knowledge=Knowledge(database),
             cursors=Cursors(secret_key.get_secret_value().encode()),
             sources=sources,
             metrics=metrics,
@@ -167,8 +170,6 @@ async def open_service(
         with suppress(TimeoutError):  # it goes on trying; readiness tells
             async with asyncio.timeout(FEED_SECONDS):
                 await feed.ready()
-                while not feed.healthy:  # it is about to follow what it has read
-                    await asyncio.sleep(0.005)
         await database.run(minutes.load, storage)
         yield api
 

@@ -37,7 +37,8 @@ class SourceState:
 class SourceWatch:
     """Asks every configured source for its tip when somebody wants to know, and not more often than ledgers close.
 
-    Nobody waits longer than ``patience`` seconds: until the answer is there, the one before counts.
+    Nobody waits longer than ``patience`` seconds, and for a source that did not answer the last time not
+    at all: until the answer is there, the one before counts.
     """
 
     def __init__(self, runtime: Runtime, *, patience: float = 1.0) -> None:
@@ -45,48 +46,57 @@ class SourceWatch:
         self._patience = patience
         self._open: dict[str, Source] = {}
         self._trouble: str | None = None
-        self._states = tuple(SourceState(spec.name, spec.summary) for spec in self._specs())
-        self._asking: asyncio.Task[None] | None = None
+        self._states = {spec.name: SourceState(spec.name, spec.summary) for spec in self._specs()}
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._next = 0.0
 
     async def look(self) -> tuple[SourceState, ...]:
         """Return the state of every configured source; raise nothing."""
-        if self._asking is None and monotonic() >= self._next:
-            # in a context of its own: what it logs is not about the request that happens to come first
-            self._asking = asyncio.create_task(self._ask(), context=Context())
-        if self._asking is not None:
-            await asyncio.wait([self._asking], timeout=self._patience)
-        return self._states
+        if not self._asking and monotonic() >= self._next:
+            self._begin()
+        if waited_for := [task for name, task in self._asking.items() if self._states[name].trouble is None]:
+            await asyncio.wait(waited_for, timeout=self._patience)
+        return tuple(self._states.values())
 
     @property
     def tip(self) -> Tip:
         """The highest tip that was told, or why none was."""
-        told = [state for state in self._states if state.reach is not None]
+        told = [state for state in self._states.values() if state.reach is not None]
         if told:
             best = max(told, key=lambda state: state.reach.latest if state.reach else 0)
             return Tip(best.reach, best.name)
-        troubles = [f"{state.name}: {state.trouble}" for state in self._states if state.trouble]
+        troubles = [f"{state.name}: {state.trouble}" for state in self._states.values() if state.trouble]
         return Tip(trouble=troubles[0] if troubles else self._trouble or "no source has answered yet")
 
     async def close(self) -> None:
         """Stop asking and close every source."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+        if asking := list(self._asking.values()):
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
         while self._open:
             with suppress(Exception):
                 await self._open.popitem()[1].close()
 
-    async def _ask(self) -> None:
+    def _begin(self) -> None:
+        specs = self._specs()
+        self._states = {spec.name: self._states.get(spec.name, SourceState(spec.name, spec.summary)) for spec in specs}
+        # in contexts of their own: what they log is not about the request that happens to come first
+        self._asking = {spec.name: asyncio.create_task(self._ask(spec), context=Context()) for spec in specs}
+        self._rest()
+
+    async def _ask(self, spec: SourceSpec) -> None:
         try:
-            self._states = tuple(await asyncio.gather(*map(self._state, self._specs())))
-        except Exception as error:  # whatever a plugin did, the service goes on
-            logger.opt(exception=error).warning("asking the sources failed")
+            self._states[spec.name] = await self._state(spec)
         finally:
-            paces = [state.reach.ledger_seconds for state in self._states if state.reach]
-            pace = min((pace for pace in paces if pace), default=DEFAULT_TIP_SECONDS)
-            self._next = monotonic() + max(pace, SHORTEST_TIP_SECONDS)
-            self._asking = None
+            del self._asking[spec.name]
+            self._rest()
+
+    def _rest(self) -> None:
+        """Ask no more until about the next ledger."""
+        paces = [state.reach.ledger_seconds for state in self._states.values() if state.reach]
+        pace = min((pace for pace in paces if pace), default=DEFAULT_TIP_SECONDS)
+        self._next = monotonic() + max(pace, SHORTEST_TIP_SECONDS)
 
     def _specs(self) -> list[SourceSpec]:
         try:

@@ -109,6 +109,14 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a store is in its history: the epoch, and the position of its last commit."""
+
+    epoch: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventQuery:
     """Which events to find; an event is found where every part of the query fits it.
 
@@ -290,6 +298,10 @@ class Storage(Protocol):
 
     def epoch(self) -> str:
         """Return the name of this history of commits: positions of another epoch mean nothing here."""
+        ...
+
+    def moment(self) -> Moment:
+        """Return epoch and position in one snapshot."""
         ...
 
     def begin_epoch(self) -> str:

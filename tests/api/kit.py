@@ -38,6 +38,7 @@ def runtime_of(database_url: str, **flags: object) -> Runtime:
     defaults = {
         "network": "sandbox",
         "rpc_url": ["http://127.0.0.1:9"],
+        "plugins": {"soroban-rpc": {"max_retries": 0, "retry_seconds": 0, "chain_seconds": 1}},
         "secret_key": SECRET,
         "signing_key": SIGNING,
         "rate_limit": "off",

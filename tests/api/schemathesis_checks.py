@@ -11,6 +11,12 @@ from schemathesis import Case, CheckContext, Response
 PROBLEM = "application/problem+json"
 _CODES = re.compile(r"\[([a-z0-9-]+)\]\(/docs/problems/\1\)")
 _RETRY = {429, 503}
+BEYOND_SCHEMAS = (
+    "Input should be a valid integer",  # JSON Schema takes 7.0 for one
+    "The body holds a character that is no text (U+0000)",
+    "holds characters that are no text",
+)
+"""Details of refusals of what a schema cannot forbid, or nobody would write into one."""
 
 
 def _header(response: Response, name: str) -> str | None:
@@ -41,7 +47,7 @@ def problems_are_documented(ctx: CheckContext, response: Response, case: Case) -
         described = operation["responses"].get(str(response.status_code), {}).get("description", "")
         assert problem["code"] in _CODES.findall(described), f"{problem['code']} is not documented"
     if problem["code"] in {"invalid-parameter", "invalid-body"}:
-        assert problem["errors"], "no field is named"
+        assert problem.get("errors"), "no field is named"
 
 
 @schemathesis.check
@@ -72,6 +78,5 @@ def orders_that_fit_are_taken(ctx: CheckContext, response: Response, case: Case)
         problem = response.json()
         if problem["code"] in {"idempotency-conflict", "invalid-cursor", "two-credentials"}:
             return  # a key that comes again; a cursor that is made up; a credential too many
-        errors = [error["detail"] for error in problem.get("errors", ())]
-        # JSON Schema takes 7.0 for an integer, a strict reader does not
-        assert set(errors) == {"Input should be a valid integer"}, f"refused as {problem['code']}: {errors}"
+        details = {error["detail"] for error in problem.get("errors", ())} or {problem["detail"]}
+        assert all(detail.startswith(BEYOND_SCHEMAS) for detail in details), f"refused as {problem['code']}: {details}"

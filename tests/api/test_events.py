@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import pytest
 
 from stellarstream_core.event_json import event_to_json
 from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.scope import Scope
 from stellarstream_core.testing.scripted import made_contract, made_event, made_history
 from tests.api.conftest import heard, store
 
@@ -249,3 +251,69 @@ async def test_a_value_that_cannot_be_decoded_is_null_and_the_record_stays(clien
     (item,) = body["items"]
     assert item["decoded"] is None
     assert item["value"] == b64encode(broken.value).decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"?contract={A}&toLedger=50",
+        f"?contract={A}&toLedger=99",
+        f"?contract={A}&toLedger=50&order=desc",
+        "?toLedger=50",
+        f"?contract={B}",
+        f"?contract={B}&fromLedger=150",
+        f"?contract={A}&fromLedger=300",
+        f"?contract={A}&fromLedger=181",
+        f"?contract={A}&contract={made_contract(9)}&txHash={'0' * 64}",
+        f"?contract={A}&fromLedger=150&toLedger=300",
+    ],
+)
+async def test_ledgers_that_were_never_fetched_are_never_complete(client, filled, served, sqlite_url, query):
+    storage = filled(sqlite_url, (100, 180), [A], HISTORY)
+    storage.want(Scope.of([B]), 100)
+    api = await served(sqlite_url)
+    for _ in range(2):
+        _, body = await get(client, api, f"/api/v1/events{query}")
+        assert body["complete"] is False
+
+
+async def test_no_worker_answers_from_before_a_position_that_another_has_told(client, filled, served, database_url):
+    storage = filled(database_url, (100, 100), [A], HISTORY)
+    one, two = await served(database_url), await served(database_url)
+    path = f"/api/v1/events?contract={A}&order=desc&limit=5"
+    for ledger in range(101, 121):
+        held, _ = await get(client, two, path)
+        store(storage, (ledger, ledger), [A], [made_event(ledger, contract=A)])
+        await heard(one, storage)  # the other may not have heard yet
+        response, body = await get(client, two, path, **{"If-None-Match": held.headers["ETag"]})
+        assert response.status == 200
+        assert body["items"][0]["ledger"] == ledger
+
+
+async def test_a_page_with_a_value_that_this_version_cannot_decode_is_not_kept_for_ever(
+    client, filled, served, sqlite_url
+):
+    broken = made_event(150, contract=A)._replace(value=b"\x00\x00\x00\x63")
+    filled(sqlite_url, (100, 180), [A], [broken])
+    api = await served(sqlite_url)
+    response, body = await get(client, api, f"/api/v1/events?contract={A}&fromLedger=100&toLedger=160")
+    assert body["complete"] is True
+    assert response.headers["Cache-Control"] == "no-cache"
+
+
+async def test_many_who_ask_the_same_at_once_are_answered_by_few_readings(client, filled, served, sqlite_url):
+    filled(sqlite_url, (100, 180), [A], HISTORY)
+    api = await served(sqlite_url)
+    readings = 0
+    run = api.service.database.run
+
+    async def counted(*args):
+        nonlocal readings
+        readings += 1
+        return await run(*args)
+
+    api.service.database.run = counted
+    answers = await asyncio.gather(*(get(client, api, f"/api/v1/events?contract={A}&limit=9") for _ in range(90)))
+    assert {response.status for response, _ in answers} == {200}
+    assert len({body["nextCursor"] for _, body in answers}) == 1
+    assert readings < 45  # of the moment, of what is known, and of the page

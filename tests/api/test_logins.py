@@ -289,8 +289,7 @@ def test_credentials_in_the_address_are_not_taken(api):
 # --- the network is away --------------------------------------------------------------------------
 
 
-def test_while_the_network_is_away_nobody_logs_in_and_tokens_go_on_working(running, monkeypatch):
-    monkeypatch.setenv("STELLARSTREAM_PLUGINS__SOROBAN_RPC__CHAIN_SECONDS", "1")
+def test_while_the_network_is_away_nobody_logs_in_and_tokens_go_on_working(running):
     node = new_node()
     api = running(rpc_url=[node.url])
     account = Keypair.random()

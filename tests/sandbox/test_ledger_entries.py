@@ -300,6 +300,7 @@ def test_every_kind_of_signer_is_written_as_stellar_sdk_writes_it(data, payload)
 @pytest.mark.parametrize(
     "strkey",
     ["", "alice", StrKey.encode_contract(H32), StrKey.encode_med25519_public_key(H32 + bytes(8)), STRANGER[:-1]],
+    ids=["nothing", "a name", "a contract", "a muxed account", "cut short"],
 )
 def test_what_cannot_sign_is_no_signer(strkey):
     with pytest.raises(InvalidStrkeyError):
@@ -320,7 +321,7 @@ def test_what_cannot_sign_is_no_signer(strkey):
         {"balance": -1},
         {"balance": 2**63},
     ],
-    ids=str,
+    ids=lambda wrong: str(wrong)[:12],  # without keys, which differ between processes
 )
 def test_an_account_that_no_network_could_have_is_refused(wrong):
     with pytest.raises(UsageError):

@@ -67,4 +67,7 @@ def test_what_the_address_says_of_the_connection_is_kept():
     conninfo = parse_postgresql("postgresql://db/stream?options=-csearch_path%3Dmine&connect_timeout=3").conninfo
     assert "search_path=mine" in conninfo
     assert "connect_timeout=3" in conninfo
-    assert "connect_timeout=10" in parse_postgresql("postgresql://db/stream").conninfo
+    plain = parse_postgresql("postgresql://db/stream").conninfo
+    for default in ("connect_timeout=10", "keepalives_idle=15", "tcp_user_timeout=30000"):
+        assert default in plain
+    assert "keepalives_idle=60" in parse_postgresql("postgresql://db/stream?keepalives_idle=60").conninfo

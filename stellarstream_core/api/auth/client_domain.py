@@ -23,13 +23,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from loguru import logger
 
 from stellarstream_core import __version__
-from stellarstream_core.api.auth.cache import ExpiringCache
 from stellarstream_core.api.auth.domain_names import checked_name, is_public
 from stellarstream_core.api.auth.errors import (
     ClientDomainError,
     ClientDomainKeyError,
     ClientDomainUnavailableError,
 )
+from stellarstream_core.api.expiring import ExpiringCache
 from stellarstream_core.errors import InvalidStrkeyError
 from stellarstream_core.xdr.strkey import account_id_bytes
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from loguru import logger
 
-from stellarstream_core.api.auth.cache import ExpiringCache
 from stellarstream_core.api.auth.identity import Identity
 from stellarstream_core.api.auth.key_store import (
     USE_NOTED_SECONDS,
@@ -20,6 +19,7 @@ from stellarstream_core.api.auth.key_store import (
     note_use,
     split_key,
 )
+from stellarstream_core.api.expiring import ExpiringCache
 from stellarstream_core.storage import Storage
 
 KEPT_SECONDS = 3.0

@@ -95,7 +95,7 @@ class Feed:
         self._follower.start()
 
     async def ready(self) -> None:
-        """Wait until the storage was read for the first time."""
+        """Wait until the storage is followed for the first time."""
         await self._ready.wait()
 
     async def close(self, grace_seconds: float = 2.0) -> None:
@@ -211,7 +211,6 @@ class Feed:
     def _begin(self, tip: Tip) -> list[Subscription]:
         again = self.ring is not None
         self.ring = Ring(Frames(tip.epoch), tip.place, self.limits.ring_bytes)
-        self._ready.set()
         if again:
             self.replays.forget()
             self._call_back(self.position, ())
@@ -236,6 +235,8 @@ class Feed:
 
     def _note_health(self, healthy: bool) -> list[Subscription]:
         self.healthy = healthy
+        if healthy:
+            self._ready.set()
         return []
 
     def _call_back(self, position: int, events: Sequence[ContractEvent]) -> None:

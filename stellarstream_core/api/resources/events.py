@@ -5,15 +5,19 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as Base64Error
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, Field
 
+from stellarstream_core import __version__
+from stellarstream_core.api.knowledge import Known
 from stellarstream_core.api.models import Listed, ListParameters, Nothing, Parameters, Represented
 from stellarstream_core.api.problems import FieldError, InvalidCursorError, InvalidParameterError, NotFoundError
 from stellarstream_core.api.routes import FOR_EVER, NO_CACHE, Answer, Call, Route
+from stellarstream_core.api.service import ApiService
 from stellarstream_core.errors import InvalidEventError, InvalidStrkeyError, XdrError
 from stellarstream_core.event_json import event_bytes
 from stellarstream_core.events import parse_event_id
@@ -28,6 +32,8 @@ ANYTHING = "*"
 LONGEST_TOPIC = 4096
 
 LIST = "events"
+_UNDECODED = b'"decoded":null'
+"""A quote inside of a text would be escaped, so this stands for itself only."""
 
 
 def _contract(text: str) -> str:
@@ -158,44 +164,42 @@ async def list_events(call: Call[Nothing, EventsQuery, Nothing]) -> Answer:
     fingerprint = query.fingerprint()
     if query.cursor is not None:
         asked = replace(asked, after=_after(call, fingerprint, query.cursor))
-    key = (api.feed.epoch, api.cursors.name, fingerprint, asked.after, query.limit)
-    if (kept := api.kept.get(key)) is not None:
+    key = (api.cursors.name, fingerprint, asked.after, query.limit)
+    for_ever = _etag("for ever", api.feed.epoch, *key)
+    if (kept := api.kept.get(for_ever)) is not None:
         return kept
-    known = await api.knowledge.of(asked.contracts)
+    moment = await api.moments.now()
+    known = await api.knowledge.of(asked.contracts, moment)
     # cursors of a secret that was made for this process end with it, and so must the pages that hold them
     lasting = api.settings.secret_key is not None and query.contract and query.from_ledger and query.to_ledger
-    forever = bool(lasting) and known.settled(asked.first, asked.last)
-    until = () if forever else (api.feed.position, known.first, known.as_of)
-    # weak where it counts until the next commit: what is committed while it is read may be in it
-    etag = ("" if forever else "W/") + _etag(*key, *until)
-    dated = forever or api.feed.healthy
-    if dated:
-        call.unless_unchanged(etag, FOR_EVER if forever else NO_CACHE)
-        if (kept := api.kept.get((*key, *until))) is not None:
-            return kept
+    if lasting and moment.epoch == api.feed.epoch and known.settled(asked.first, asked.last):
+        tag = for_ever
+    else:  # weak: what is committed while it is read may be in it
+        tag = "W/" + _etag("until", moment, known.first, known.as_of, *key)
+    call.unless_unchanged(tag)
+    return await api.kept.of(tag, partial(_page, api, asked, query, known, tag))
+
+
+async def _page(api: ApiService, asked: EventQuery, query: EventsQuery, known: Known, tag: str) -> Answer:
     page, items = await api.database.run(_read_page, api.database.storage, asked, query.limit)
-    cursor = None if page.resume is None else api.cursors.make(LIST, fingerprint, page.resume)
+    cursor = None if page.resume is None else api.cursors.make(LIST, query.fingerprint(), page.resume)
     as_of = min(known.as_of, asked.last)
-    lowest = query.from_ledger or known.first
+    lowest = query.from_ledger or min(known.first, asked.last)
     complete = known.complete(lowest, max(_reach(page, asked, as_of), as_of))
-    answer = Answer(
-        _body(items, cursor, as_of, complete),
-        etag=etag if dated else None,
-        cache=FOR_EVER if forever else NO_CACHE,
-        next_cursor=cursor,
+    # what this version cannot decode, a later one may
+    for_ever = not tag.startswith("W/") and _UNDECODED not in items
+    return Answer(
+        _body(items, cursor, as_of, complete), etag=tag, cache=FOR_EVER if for_ever else NO_CACHE, next_cursor=cursor
     )
-    if dated and api.feed.epoch:
-        api.kept.put((*key, *until), answer)
-    return answer
 
 
 async def one_event(call: Call[EventPath, Nothing, Nothing]) -> Answer:
     """Answer ``GET /events/{id}``."""
     api, event_id = call.api, call.path.id
-    key = (api.feed.epoch, event_id)
-    etag = _etag(*key)  # an event never changes; only we give out this tag, and only with the event
-    call.unless_unchanged(etag, wildcard=False)
-    if (kept := api.kept.get(key)) is not None:
+    # an event never changes; only we give out this tag, and only with the event
+    tag = _etag("event", api.feed.epoch, event_id)
+    call.unless_unchanged(tag, wildcard=False)
+    if api.feed.epoch and (kept := api.kept.get(tag)) is not None:
         return kept
     body = await api.database.run(_read_event, api.database.storage, event_id)
     if body is None:
@@ -203,9 +207,9 @@ async def one_event(call: Call[EventPath, Nothing, Nothing]) -> Answer:
             "No event of this id is stored.",
             help="It may lie in a ledger that is not indexed, or belong to a contract that is not.",
         )
-    answer = Answer(body, etag=etag, cache=NO_CACHE)
+    answer = Answer(body, etag=tag, cache=NO_CACHE)
     if api.feed.epoch:
-        api.kept.put(key, answer)
+        api.kept.put(tag, answer)
     return answer
 
 
@@ -258,7 +262,8 @@ def _body(items: bytes, cursor: str | None, as_of: int, complete: bool) -> bytes
 
 
 def _etag(*parts: object) -> str:
-    return blake2b("\0".join(map(str, parts)).encode(), digest_size=12).hexdigest()
+    # with the version: another release may write the same event otherwise
+    return blake2b("\0".join(map(str, (__version__, *parts))).encode(), digest_size=16).hexdigest()
 
 
 ROUTES = (

@@ -44,7 +44,7 @@ class RateModel(Represented):
 async def rate(call: Call[Nothing, RateQuery, Nothing]) -> Answer:
     """Answer ``GET /events/rate``."""
     api = call.api
-    known = await api.knowledge.of()
+    known = await api.knowledge.of((), await api.moments.now())
     minutes = read_minutes(api, known.as_of, call.query.minutes)
     return Answer(
         RateModel(

@@ -116,7 +116,7 @@ async def test_a_reader_cut_off_a_hundred_times_while_windows_commit_ends_with_e
     assert sorted(sources["every"].ids) == sorted(event.id for window in windows for event in window.events)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 async def test_readers_of_any_pace_get_every_event_once_from_ring_and_database(seed, monkeypatch):
     """Directly at the subscription, with small pages and a small ring, so that every switch happens often."""
     dice = random.Random(seed)

@@ -73,6 +73,7 @@ async def test_a_giant_commit_neither_stalls_the_loop_nor_fills_memory(storage):
                 got = await result()
             assert resident_megabytes() - before < 100
         assert feed.ring.bytes <= LiveLimits().ring_bytes
+        assert all(batch.pieces == () for batch in feed.ring._batches)  # the events are gone, their frames are kept
         assert {position for position, _ in heard} == {1}
         assert sum(count for _, count in heard) == len(events)
         assert max(count for _, count in heard) <= 256
