@@ -278,6 +278,13 @@ class Runtime:
             )
         return Scope.of(wanted)
 
+    def scope_if_any(self, contracts: Iterable[str], storage: Storage) -> Scope | None:
+        """Return what :meth:`scope` returns, None where it would be empty."""
+        try:
+            return self.scope(contracts, storage)
+        except UsageError:
+            return None
+
 
 def migrations(pending: Sequence[str]) -> str:
     """Return ``1 migration (sql/0002_x)``, ``2 migrations (…, …)``: the names say whose they are."""

@@ -113,10 +113,16 @@ class Settings(BaseModel):
         [], description="origins whose pages may call the API from a browser ('*': all); none: frontend_url's"
     )
     live_readers: int = Field(2_000, ge=0, description="live streams of one worker at the most")
+    live_readers_per_client: int = Field(
+        50, ge=1, description="live streams of one client address, and of one account, at one worker at the most"
+    )
     rate_limit: str = Field(
         "600/minute", description="API requests of one client address, such as '20/second burst 100', or off"
     )
-    rate_limit_key: str = Field("6000/minute", description="API requests of one API key or logged-in account, or off")
+    rate_limit_key: str = Field(
+        "6000/minute",
+        description="API requests of one API key, of one logged-in account, and of all those at one address; or off",
+    )
     trusted_proxies: CommaSeparated = Field(
         [], description="addresses or networks (or unix) whose X-Forwarded-For tells the client's address"
     )

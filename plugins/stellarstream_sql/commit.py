@@ -198,8 +198,8 @@ class _WindowCommit:
         span = LedgerRange(windows[0][0].first, windows[-1][0].last)
         values = (events, span.first, span.first, span.last, span.last)
         position = transaction.next_position(values)
-        transaction.run(statements.INSERT_COMMIT, (position, windows[0][1], span.first, span.last))
-        return Commit(position, windows[0][1], span)
+        transaction.run(statements.INSERT_COMMIT, (position, windows[0][1], span.first, span.last, events))
+        return Commit(position, windows[0][1], span, events)
 
 
 def _rows(events: Sequence[ContractEvent], windows: Sequence[tuple[LedgerRange, int]]) -> Iterator[Row]:

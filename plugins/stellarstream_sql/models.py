@@ -115,12 +115,13 @@ class TransactionPlace(Model):
 
 
 class CommitRow(Model):
-    """One commit: its position and the window it stored."""
+    """One commit: its position, the window it stored, and how many events (None: not known)."""
 
     position = BigIntegerField(primary_key=True)
     window_id = BigIntegerField()
     first_ledger = BigIntegerField()
     last_ledger = BigIntegerField()
+    events = BigIntegerField(null=True)
 
     class Meta:
         table_name = "commits"

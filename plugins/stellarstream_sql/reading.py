@@ -9,10 +9,13 @@ from peewee import Database
 from stellarstream_core.events import ContractEvent, parse_event_id
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
+from stellarstream_core.storage import Commit
 from stellarstream_sql import statements
 from stellarstream_sql.rows import to_event
 from stellarstream_sql.statements import Walking
 
+ALL = 2**63 - 1
+"""The limit that is none."""
 FIRST_STRIDE = 16
 """Ledgers looked at first when several contracts are read at once; each further stride is four times as long."""
 
@@ -61,19 +64,29 @@ def read_event(database: Database, ledger: int, event_id: str) -> ContractEvent 
     return next(iter(_events(database, statements.EVENT_AT, (ledger, event_id))), None)
 
 
-def read_events_of_commit(database: Database, window_id: int, within: LedgerRange) -> list[ContractEvent]:
-    """Return the events first stored under a commit's windows, in id order."""
-    return _events(database, statements.EVENTS_OF_COMMIT, (*within, window_id, window_id))
+def most_of_commit(commit: Commit, skip: int = 0, limit: int = ALL) -> int:
+    """Return how many events of a commit to look for: at most ``limit``, and no more than it can have after ``skip``.
+
+    Whoever has found the last one stops there; whoever looks for one more reads all that other commits
+    stored in the same ledgers.
+    """
+    return limit if commit.events is None else min(limit, commit.events - skip)
+
+
+def read_events_of_commit(database: Database, commit: Commit, limit: int) -> list[ContractEvent]:
+    """Return at most ``limit`` events first stored under a commit's windows, in id order."""
+    values = (*commit.range, commit.window_id, commit.window_id, limit)
+    return _events(database, statements.EVENTS_OF_COMMIT, values)
 
 
 def read_page_of_commit(
-    database: Database, walking: Walking, window_id: int, within: LedgerRange, after: str, skip: int, limit: int
+    database: Database, walking: Walking, commit: Commit, after: str, skip: int, limit: int
 ) -> list[ContractEvent]:
     """Return at most ``limit`` events of a commit in id order, from the first id above ``after``, less ``skip``."""
-    first = parse_event_id(after).ledger if after else within.first
+    first = parse_event_id(after).ledger if after else commit.range.first
     if walking.prepare:
         query(database, walking.prepare, ())
-    values = (first, within.last, first, after, window_id, window_id, limit, skip)
+    values = (first, commit.range.last, first, after, commit.window_id, commit.window_id, limit, skip)
     return _events(database, statements.PAGE_OF_COMMIT, values)
 
 

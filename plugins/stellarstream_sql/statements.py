@@ -62,7 +62,7 @@ CHANNEL_POSTGRESQL = f"SELECT {_CHANNEL_POSTGRESQL} FROM store"  # noqa: S608 - 
 POSITION = "SELECT position FROM store WHERE id = 1"
 EPOCH = "SELECT epoch FROM store WHERE id = 1"
 BEGIN_EPOCH = "UPDATE store SET epoch = ? WHERE id = 1"
-INSERT_COMMIT = "INSERT INTO commits (position, window_id, first_ledger, last_ledger) VALUES (?, ?, ?, ?)"
+INSERT_COMMIT = "INSERT INTO commits (position, window_id, first_ledger, last_ledger, events) VALUES (?, ?, ?, ?, ?)"
 COUNT_CONFLICT = "UPDATE store SET conflicts = conflicts + 1 WHERE id = 1"
 BIND_NETWORK = "UPDATE store SET network_passphrase = ? WHERE id = 1 AND network_passphrase IS NULL"
 BOUND_NETWORK = "SELECT network_passphrase FROM store WHERE id = 1"
@@ -175,9 +175,9 @@ EVENTS_OF_COMMIT = f"""
     SELECT {_EVENT} FROM events
     WHERE ledger BETWEEN ? AND ? AND window_id IN
         (SELECT id FROM windows WHERE id = ? UNION ALL SELECT id FROM windows WHERE part_of = ?)
-    ORDER BY ledger, id
+    ORDER BY ledger, id LIMIT ?
 """  # noqa: S608 - names only
-"""Values: the commit's range and twice its window; the range spares an index on ``window_id``."""
+"""Values: the commit's range, twice its window, limit; the range spares an index on ``window_id``."""
 PAGE_OF_COMMIT = f"""
     SELECT {_EVENT} FROM events
     WHERE ledger BETWEEN ? AND ? AND (ledger, id) > (?, ?) AND window_id IN

@@ -199,28 +199,35 @@ class SqlStorage:
     def commits(self, after: int, limit: int = 1000) -> Sequence[Commit]:
         """Return commits with a position above ``after``, in order."""
         found = (
-            CommitRow.select(CommitRow.position, CommitRow.window_id, CommitRow.first_ledger, CommitRow.last_ledger)
+            CommitRow.select(
+                CommitRow.position, CommitRow.window_id, CommitRow.first_ledger, CommitRow.last_ledger, CommitRow.events
+            )
             .where(CommitRow.position > after)
             .order_by(CommitRow.position)
             .limit(limit)
             .tuples()
         )
         rows = self._backend.read(lambda database: list(found.execute(database)))
-        return [Commit(position, window_id, LedgerRange(*span)) for position, window_id, *span in rows]
+        return [
+            Commit(position, window_id, LedgerRange(first, last), events)
+            for position, window_id, first, last, events in rows
+        ]
 
     def events_of_commit(self, commit: Commit) -> Sequence[ContractEvent]:
         """Return the events first stored by that commit, in id order."""
-        return self._backend.read(
-            lambda database: reading.read_events_of_commit(database, commit.window_id, commit.range)
-        )
+        limit = reading.most_of_commit(commit)
+        if limit < 1:
+            return []
+        return self._backend.read(lambda database: reading.read_events_of_commit(database, commit, limit))
 
     def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
         """Return a part of :meth:`events_of_commit`."""
+        limit = reading.most_of_commit(commit, skip, limit)
+        if limit < 1:
+            return []
         walking = self._backend.walking
         return self._backend.read(
-            lambda database: reading.read_page_of_commit(
-                database, walking, commit.window_id, commit.range, after, skip, limit
-            )
+            lambda database: reading.read_page_of_commit(database, walking, commit, after, skip, limit)
         )
 
     def events(

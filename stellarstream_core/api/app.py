@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from stellarstream_core.api.openapi import describe
 from stellarstream_core.api.pipeline import Endpoint, Pipeline
 from stellarstream_core.api.resources import (
     authentication,
@@ -20,7 +21,7 @@ from stellarstream_core.api.resources import (
 )
 from stellarstream_core.api.routes import Route
 from stellarstream_core.api.service import ApiService
-from stellarstream_core.plugins import Plugins
+from stellarstream_core.plugins import FAULTS, Plugins
 
 CORE_ROUTES: Sequence[Route] = (
     *events.ROUTES,
@@ -42,13 +43,24 @@ _STREAM = "text/event-stream"
 def all_routes(plugins: Plugins) -> tuple[Route, ...]:
     """Return the framework's routes and the plugins'.
 
-    A plugin that offers a route of the framework's is taken out, with everything it offers.
+    A plugin with a route that is the framework's own, or that cannot be described or added, is taken
+    out with everything it offers.
     """
     own = {route.name for route in CORE_ROUTES}
-    for name in plugins.routes():
-        if name in own:
-            plugins.blame("register_routes", name, ValueError(f"the route {name} is the framework's own"))
+    for name, route in plugins.routes().items():
+        try:
+            if name in own:
+                raise ValueError(f"the route {name} is the framework's own")
+            _try(route)
+        except FAULTS as error:  # whatever is wrong with it, the others are served
+            plugins.blame("register_routes", name, error)
     return (*CORE_ROUTES, *plugins.routes().values())
+
+
+def _try(route: Route) -> None:
+    """Raise what describing and adding a route would raise."""
+    describe([route], public_url="http://localhost")
+    web.UrlDispatcher().add_route(route.method, route.full_path, _no_head)
 
 
 def build_app(api: ApiService) -> web.Application:

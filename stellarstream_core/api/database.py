@@ -26,6 +26,10 @@ CLOSING_SECONDS = 1.0
 """How long transactions that run are waited for in the end."""
 
 
+WRITERS = 2
+"""Threads of these that may write at a time: writers wait for each other in the database, and would hold all."""
+
+
 class Database:
     """Runs storage functions in threads. What a function reads or writes is one transaction.
 
@@ -42,6 +46,7 @@ class Database:
         self.on_wait: Callable[[], None] = lambda: None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="database")
         self._free = asyncio.Semaphore(threads)
+        self._writing = asyncio.Semaphore(max(1, min(WRITERS, threads - 1)))
         self._waiting = 0
         self._most_waiting = waiting
         self._patience = patience
@@ -53,10 +58,7 @@ class Database:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread and return what it returns; raises what it raises, and ``DatabaseBusyError``."""
-        if self._free.locked():
-            await self._wait()
-        else:
-            await self._free.acquire()  # does not block: it is not locked
+        await self._take(self._free)
         # in a copy of the request's context, so that the log there names the request
         context = copy_context()
         future = self._pool.submit(lambda: context.run(function, *args, **kwargs))
@@ -69,14 +71,25 @@ class Database:
             future.cancel()
             raise
 
-    async def _wait(self) -> None:
+    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the same with a function that writes: so many write at a time that threads are left for readers."""
+        await self._take(self._writing)
+        try:
+            return await self.run(function, *args, **kwargs)
+        finally:
+            self._writing.release()
+
+    async def _take(self, free: asyncio.Semaphore) -> None:
+        if not free.locked():
+            await free.acquire()  # does not block: it is not locked
+            return
         if self._waiting >= self._most_waiting:
             self._refuse()
         self.on_wait()
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience):
-                await self._free.acquire()
+                await free.acquire()
         except TimeoutError:
             self._refuse()
         finally:

@@ -124,7 +124,7 @@ class Metrics:
         self._readers.dec()
 
     def reader_dropped(self, reason: str) -> None:
-        """Count a live stream that the service ended, by a reason from a fixed list such as ``slow``."""
+        """Count a live stream that the service ended, by a reason from a fixed list such as ``too-slow``."""
         self._dropped.labels(reason).inc()
 
     def events_pushed(self, count: int) -> None:

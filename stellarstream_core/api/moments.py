@@ -10,7 +10,11 @@ from __future__ import annotations
 import asyncio
 
 from stellarstream_core.api.database import Database
+from stellarstream_core.api.problems import DatabaseBusyError
 from stellarstream_core.storage import Moment
+
+PATIENCE_SECONDS = 2.0
+"""How long a database that is silent holds up those who ask."""
 
 
 class Moments:
@@ -33,7 +37,11 @@ class Moments:
             await asyncio.wait([before])
         # from here on, who asks comes too late for this reading
         self._running, self._next = self._next, None
-        return await self._database.run(self._database.storage.moment)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._database.run(self._database.storage.moment)
+        except TimeoutError:
+            raise DatabaseBusyError(f"The database did not answer within {PATIENCE_SECONDS:g} seconds.") from None
 
 
 def _seen(reading: asyncio.Task[Moment]) -> None:

@@ -13,15 +13,14 @@ from stellarstream_core import __version__
 from stellarstream_core.api import problems
 from stellarstream_core.api.auth.identity import Access
 from stellarstream_core.api.models import Nothing
-from stellarstream_core.api.problems import MEDIA_TYPE, page_of
+from stellarstream_core.api.problems import MEDIA_TYPE, ApiProblem, page_of
 from stellarstream_core.api.routes import JSON, Route
-from stellarstream_core.errors import StellarStreamError
 
 VERSION = "3.1.0"
 REFERENCE = "#/components/schemas/{model}"
 _CONVERSIONS = re.compile(r"[^A-Za-z0-9]+")
 
-EVERYWHERE: tuple[type[StellarStreamError], ...] = (
+EVERYWHERE: tuple[type[ApiProblem], ...] = (
     problems.MalformedRequestError,
     problems.InvalidParameterError,
     problems.ExpectationFailedError,
@@ -34,7 +33,7 @@ EVERYWHERE: tuple[type[StellarStreamError], ...] = (
     problems.ShuttingDownError,
 )
 """Problems that every route may answer with."""
-WITH_BODY: tuple[type[StellarStreamError], ...] = (
+WITH_BODY: tuple[type[ApiProblem], ...] = (
     problems.MalformedBodyError,
     problems.RequestTimeoutError,
     problems.BodyTooLargeError,
@@ -72,8 +71,8 @@ def describe(
     routes: Iterable[Route],
     *,
     public_url: str,
-    credential_problems: Sequence[type[StellarStreamError]] = (),
-    creation_problems: Sequence[type[StellarStreamError]] = (),
+    credential_problems: Sequence[type[ApiProblem]] = (),
+    creation_problems: Sequence[type[ApiProblem]] = (),
 ) -> dict[str, Any]:
     """Return the description of ``routes``.
 
@@ -165,7 +164,7 @@ class _Schemas:
         return found
 
 
-def _operation(route: Route, schemas: _Schemas, found: Sequence[type[StellarStreamError]]) -> dict[str, Any]:
+def _operation(route: Route, schemas: _Schemas, found: Sequence[type[ApiProblem]]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
@@ -202,7 +201,7 @@ def _operation(route: Route, schemas: _Schemas, found: Sequence[type[StellarStre
     return operation
 
 
-def _responses(route: Route, schemas: _Schemas, found: Sequence[type[StellarStreamError]]) -> dict[str, Any]:
+def _responses(route: Route, schemas: _Schemas, found: Sequence[type[ApiProblem]]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "the answer"}
     if route.answer is not None:
         good["content"] = {route.media_type: {"schema": schemas.of(route.answer, "serialization")}}
@@ -216,8 +215,8 @@ def _responses(route: Route, schemas: _Schemas, found: Sequence[type[StellarStre
     if route.method == "GET" and route.answer is not None:
         responses["304"] = {"description": "what the client holds is still right"}
     kinds = dict.fromkeys((*EVERYWHERE, *(WITH_BODY if route.body is not None else ()), *found))
-    for status in sorted({_status(kind) for kind in kinds}):
-        codes = sorted({kind.code for kind in kinds if _status(kind) == status})
+    for status in sorted({kind.status for kind in kinds}):
+        codes = sorted({kind.code for kind in kinds if kind.status == status})
         responses[str(status)] = {
             "description": "; ".join(f"[{code}]({page_of(code)})" for code in codes),
             "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
@@ -226,11 +225,6 @@ def _responses(route: Route, schemas: _Schemas, found: Sequence[type[StellarStre
         response = responses.setdefault(str(other), {"description": "the answer", "content": {}})
         response["content"][route.media_type] = {"schema": schemas.of(answer, "serialization")}
     return responses
-
-
-def _status(kind: type[StellarStreamError]) -> int:
-    status: int = kind.status  # type: ignore[attr-defined]  # checked by Route.fault
-    return status
 
 
 def _operation_id(route: Route) -> str:

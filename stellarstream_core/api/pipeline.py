@@ -6,10 +6,9 @@ also what no route has is answered as a problem and logged.
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import blake2b
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,6 +19,7 @@ from multidict import CIMultiDict
 from pydantic import BaseModel
 
 from stellarstream_core.api import request_ids
+from stellarstream_core.api.auth.errors import CREDENTIAL_PROBLEMS
 from stellarstream_core.api.auth.identity import Access, Identity
 from stellarstream_core.api.auth.policy import authorize
 from stellarstream_core.api.client_address import Client
@@ -39,6 +39,7 @@ from stellarstream_core.api.problems import (
     problem_of,
 )
 from stellarstream_core.api.routes import (
+    FOR_EVER,
     NO_CACHE,
     NO_STORE,
     PRIVATE,
@@ -101,12 +102,15 @@ class Endpoint:
         """Find out who asks and whether they may, and count it."""
         api, route = self._api, self.route
         client = request[CLIENT].group
-        identity = await api.authenticator.identify(request, before_look_up=lambda: api.limits.guess(client))
+        try:
+            identity = await api.authenticator.identify(request, before_look_up=lambda: api.limits.check_guess(client))
+        except CREDENTIAL_PROBLEMS:
+            api.limits.refused(client)
+            raise
         if route.limited:
             verdict = api.limits.take(identity, client)
             request[LIMITS] = verdict.headers
             if not verdict.allowed:
-                api.metrics.rate_limited()
                 raise RateLimitedError("This client has used up its quota.")
         if self._access is not Access.PUBLIC:
             authorize(identity, self._access, self._scope)
@@ -115,7 +119,7 @@ class Endpoint:
     async def _respond(self, call: Call[Any, Any, Any]) -> web.StreamResponse:
         route = self.route
         try:
-            answer = await within(route.time_limit, route.handler(call))
+            answer = await within(route.time_limit, _handled(route, call))
         except Unchanged as unchanged:
             return _unchanged(unchanged.etag, unchanged.cache)
         except TimeLimitError:
@@ -146,6 +150,14 @@ class Endpoint:
                 return _unchanged(etag, headers[hdrs.CACHE_CONTROL])
             headers[hdrs.ETAG] = quoted(etag)
         return web.Response(body=body, status=status, headers=headers)
+
+
+async def _handled(route: Route, call: Call[Any, Any, Any]) -> Any:
+    """Call a route's handler; a plugin that would end the process fails instead."""
+    try:
+        return await route.handler(call)
+    except SystemExit as error:
+        raise RuntimeError(f"the handler of {route.name} tried to end the process") from error
 
 
 def _unchanged(etag: str, cache: str | None) -> web.Response:
@@ -202,16 +214,25 @@ class Pipeline:
         try:
             if api.draining and request.method not in _SAFE:
                 raise ShuttingDownError("This worker takes no new work.")
+            if route is None:
+                self._count_stray(request)
             response = await handler(request)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # whatever it is, the client is told as a problem
             if request.transport is None and isinstance(error, ConnectionError):
                 raise  # unless it has gone
+            if request.writer.output_size > 0:
+                self._break_off(request, error)
             response = self._problem(request, error)
         if not response.prepared:
             self._finish(request, response, route)
         return response
+
+    def _count_stray(self, request: web.Request) -> None:
+        """Count a request for what is not there: who looks for holes is stopped like any other client."""
+        verdict = self._api.limits.take(None, request[CLIENT].group)
+        request[LIMITS] = verdict.headers
+        if not verdict.allowed:
+            raise RateLimitedError("This client has used up its quota.")
 
     def _problem(self, request: web.Request, error: Exception) -> web.Response:
         if isinstance(error, web.HTTPException):
@@ -219,6 +240,8 @@ class Pipeline:
                 return error
             error = _from_aiohttp(error)
         problem = problem_of(error)
+        if problem.code == RateLimitedError.code:
+            self._api.metrics.rate_limited()
         if problem.status >= 500:
             if problem.code == InternalError.code:
                 logger.opt(exception=error).error("{} {} failed", request.method, _path(request))
@@ -229,6 +252,14 @@ class Pipeline:
         if problem.code in _UNREAD:
             response.force_close()
         return response
+
+    def _break_off(self, request: web.Request, error: Exception) -> NoReturn:
+        """End a connection whose answer failed when part of it was sent: what is there must not look whole."""
+        logger.opt(exception=error).error("{} {} failed in the middle of its answer", request.method, _path(request))
+        self._blame(request)
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the answer was broken off") from error
 
     def _blame(self, request: web.Request) -> None:
         """Count a fault for the plugin whose route it happened in."""
@@ -273,7 +304,8 @@ def add_common_headers(api: ApiService, request: web.Request, route: Route | Non
     headers[request_ids.HEADER] = request[REQUEST_ID]
     headers[hdrs.SERVER] = SERVER
     headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
-    headers.update(request.get(LIMITS, {}))
+    if headers.get(hdrs.CACHE_CONTROL) != FOR_EVER:  # a cache would tell others this client's quota
+        headers.update(request.get(LIMITS, {}))
     any_origin = route is not None and route.any_origin
     api.cors.allow(request.headers.get(hdrs.ORIGIN), headers, any_origin=any_origin)
 

@@ -7,7 +7,7 @@ nothing of itself to the client.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +27,8 @@ class ApiProblem(StellarStreamError):  # noqa: N818 - a problem is what RFC 9457
     """Base of what the API raises on purpose: an error with the HTTP ``status`` it is answered with."""
 
     status: ClassVar[int] = 500
+    retry_after: int | None = None
+    """Seconds after which the same request may succeed, where that is known."""
 
     def __init__(
         self,
@@ -201,6 +203,7 @@ class DatabaseBusyError(ApiProblem):
     code = "database-busy"
     title = "Database busy"
     status = 503
+    retry_after = 1
     help = "Try again after as many seconds as Retry-After says."
 
 
@@ -210,6 +213,7 @@ class DatabaseUnavailableError(ApiProblem):
     code = "database-unavailable"
     title = "Database unavailable"
     status = 503
+    retry_after = 5
     help = "Try again after as many seconds as Retry-After says; the operator finds the reason in the log."
 
 
@@ -219,6 +223,7 @@ class TimedOutError(ApiProblem):
     code = "timed-out"
     title = "Timed out"
     status = 503
+    retry_after = 1
     help = "Ask for less at once: a smaller range, or a smaller limit."
 
 
@@ -228,6 +233,7 @@ class ShuttingDownError(ApiProblem):
     code = "shutting-down"
     title = "Shutting down"
     status = 503
+    retry_after = 1
     help = "Connect again: another worker answers."
 
 
@@ -241,7 +247,6 @@ class InternalError(ApiProblem):
 
 
 RETRY_AFTER = "Retry-After"
-_RETRY_SECONDS = {"database-busy": "1", "database-unavailable": "5", "timed-out": "1", "shutting-down": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,20 +284,17 @@ def page_of(code: str) -> str:
 def problem_of(error: BaseException) -> Problem:
     """Return what a client is told of an error. What is no ``StellarStreamError`` is ``internal``."""
     api = _as_api_problem(error)
-    status = getattr(api, "status", 500)
     detail = api.message if not api.help else f"{api.message} {api.help}"
-    headers = dict(getattr(api, "headers", {}))
-    if (seconds := getattr(api, "retry_after", None)) is not None:
-        headers.setdefault(RETRY_AFTER, str(seconds))
-    elif api.code in _RETRY_SECONDS:
-        headers.setdefault(RETRY_AFTER, _RETRY_SECONDS[api.code])
-    if status == 401:  # RFC 9110, 11.6.1
+    headers = dict(api.headers)
+    if api.retry_after is not None:
+        headers.setdefault(RETRY_AFTER, str(api.retry_after))
+    if api.status == 401:  # RFC 9110, 11.6.1
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return Problem(status, api.code, api.title, detail, tuple(getattr(api, "errors", ())), headers)
+    return Problem(api.status, api.code, api.title, detail, api.errors, headers)
 
 
-def _as_api_problem(error: BaseException) -> StellarStreamError:
-    if isinstance(error, StellarStreamError) and hasattr(type(error), "status"):
+def _as_api_problem(error: BaseException) -> ApiProblem:
+    if isinstance(error, ApiProblem):
         return error
     if isinstance(error, (InvalidStrkeyError, InvalidRangeError, InvalidEventError)):
         return InvalidParameterError(error.message, help=error.help or None)
@@ -303,17 +305,16 @@ def _as_api_problem(error: BaseException) -> StellarStreamError:
     return InternalError("The service failed to answer.")
 
 
-def catalogue(roots: Iterable[type[StellarStreamError]] = (ApiProblem,)) -> dict[str, type[StellarStreamError]]:
-    """Return every problem class by its code; ``roots`` are the bases whose subclasses count."""
-    found: dict[str, type[StellarStreamError]] = {}
-    for root in roots:
-        for kind in _descendants(root):
-            if "code" in vars(kind) and hasattr(kind, "status"):
-                found.setdefault(kind.code, kind)
+def catalogue() -> dict[str, type[ApiProblem]]:
+    """Return every problem class that is loaded by its code; bases that only group others are among them."""
+    found: dict[str, type[ApiProblem]] = {}
+    for kind in _descendants(ApiProblem):
+        if "code" in vars(kind):
+            found.setdefault(kind.code, kind)
     return dict(sorted(found.items()))
 
 
-def _descendants(kind: type[StellarStreamError]) -> Iterator[type[StellarStreamError]]:
+def _descendants(kind: type[ApiProblem]) -> Iterator[type[ApiProblem]]:
     for below in kind.__subclasses__():
         yield below
         yield from _descendants(below)

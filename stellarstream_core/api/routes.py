@@ -21,7 +21,6 @@ from stellarstream_core.api.auth.identity import Access, Identity
 from stellarstream_core.api.limits import idempotency
 from stellarstream_core.api.models import Nothing
 from stellarstream_core.api.problems import ApiProblem
-from stellarstream_core.errors import StellarStreamError
 
 if TYPE_CHECKING:
     from peewee import Database
@@ -46,6 +45,9 @@ BODY_LIMIT = 64 * 1024
 """Bytes of a body, unless the route says otherwise."""
 TIME_LIMIT_SECONDS = 30.0
 """How long a handler may take, unless the route says otherwise."""
+
+LONGEST_CREATION_SECONDS = 60
+"""A claim on an ``Idempotency-Key`` is respected for so long without an answer."""
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -164,7 +166,7 @@ class Route:
     status: int = 200
     access: Access | None = None
     scope: str = ""
-    problems: tuple[type[StellarStreamError], ...] = ()
+    problems: tuple[type[ApiProblem], ...] = ()
     creates: bool = False
     base: str = BASE
     body_limit: int = BODY_LIMIT
@@ -213,8 +215,10 @@ class Route:
             return f"a route whose path_model does not fit its placeholders: {self.name}"
         if self.body is not None and self.method == "GET":
             return f"a route that reads with a body: {self.name}"
-        if any(not hasattr(kind, "status") for kind in self.problems):
-            return f"a route with a problem that has no status: {self.name}"
+        if not all(isinstance(kind, type) and issubclass(kind, ApiProblem) for kind in self.problems):
+            return f"a route with a problem that is no ApiProblem: {self.name}"
+        if self.creates and (self.time_limit is None or self.time_limit >= LONGEST_CREATION_SECONDS):
+            return f"a route that takes Idempotency-Key and may take {LONGEST_CREATION_SECONDS} seconds: {self.name}"
         return None
 
 

@@ -39,6 +39,7 @@ from stellarstream_core.api.moments import Moments
 from stellarstream_core.api.openapi import describe
 from stellarstream_core.api.run_dir import RunDir
 from stellarstream_core.api.sources import SourceWatch
+from stellarstream_core.api.sync_reader import SyncReader
 from stellarstream_core.chain import ChainClient
 from stellarstream_core.errors import NetworkMismatchError, SettingsError, StellarStreamError
 from stellarstream_core.runtime import Runtime
@@ -60,8 +61,9 @@ class ApiService:
     """What a request may use. Handlers find it as ``call.api``.
 
     ``database`` runs functions that read or write; ``knowledge`` says what is covered; ``feed`` hears of
-    commits; ``cursors`` makes cursors; ``sources`` knows the network's tip; ``kept`` holds answers that
-    never change. ``draining`` is set once this worker is about to end.
+    commits; ``cursors`` makes cursors; ``sources`` knows the network's tip; ``sync`` tells
+    how far the database is; ``kept`` holds answers that never change. ``draining`` is set once this worker
+    is about to end.
     """
 
     runtime: Runtime
@@ -73,6 +75,7 @@ class ApiService:
     knowledge: Knowledge
     cursors: Cursors
     sources: SourceWatch
+    sync: SyncReader
     metrics: Metrics
     minutes: EventMinutes
     limits: Admission
@@ -135,11 +138,15 @@ async def open_service(
         chain = await _chain(runtime)
         if chain is not None:
             stack.push_async_callback(chain.close)
-        challenges = Challenges(signing_key, site, settings.passphrase, storage=storage, chain=chain, run=database.run)
+        challenges = Challenges(
+            signing_key, site, settings.passphrase, storage=storage, chain=chain, run=database.write
+        )
         keys = ApiKeys(storage, run=database.run)
         stack.push_async_callback(keys.close)
-        feed = Feed(storage, LiveLimits(most_readers=settings.live_readers))
+        feed = Feed(storage, LiveLimits(settings.live_readers, settings.live_readers_per_client))
+        feed.on_dropped, feed.on_pushed = metrics.reader_dropped, metrics.events_pushed
         stack.push_async_callback(feed.close)
+        moments = Moments(database)
         minutes = EventMinutes()
         feed.on_commit(minutes.committed)
         routes = routes_of(runtime.plugins)
@@ -150,10 +157,11 @@ async def open_service(
             routes=routes,
             database=database,
             feed=feed,
-            moments=Moments(database),
-            knowledge=Knowledge(database),
+            moments=moments,
+            knowledge=Knowledge(database, runtime.scope_if_any),
             cursors=Cursors(secret_key.get_secret_value().encode()),
             sources=sources,
+            sync=SyncReader(database, runtime, sources, moments, lambda: feed.now),
             metrics=metrics,
             minutes=minutes,
             limits=limits,

@@ -37,8 +37,8 @@ class SourceState:
 class SourceWatch:
     """Asks every configured source for its tip when somebody wants to know, and not more often than ledgers close.
 
-    Nobody waits longer than ``patience`` seconds, and for a source that did not answer the last time not
-    at all: until the answer is there, the one before counts.
+    Nobody waits for what was asked more than ``patience`` seconds ago, and for a source that did not
+    answer the last time not at all: until the answer is there, the one before counts.
     """
 
     def __init__(self, runtime: Runtime, *, patience: float = 1.0) -> None:
@@ -49,13 +49,16 @@ class SourceWatch:
         self._states = {spec.name: SourceState(spec.name, spec.summary) for spec in self._specs()}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._next = 0.0
+        self._waited_until = 0.0
 
     async def look(self) -> tuple[SourceState, ...]:
         """Return the state of every configured source; raise nothing."""
         if not self._asking and monotonic() >= self._next:
             self._begin()
-        if waited_for := [task for name, task in self._asking.items() if self._states[name].trouble is None]:
-            await asyncio.wait(waited_for, timeout=self._patience)
+        patience = self._waited_until - monotonic()
+        waited_for = [task for name, task in self._asking.items() if self._states[name].trouble is None]
+        if waited_for and patience > 0:
+            await asyncio.wait(waited_for, timeout=patience)
         return tuple(self._states.values())
 
     @property
@@ -83,6 +86,7 @@ class SourceWatch:
         self._states = {spec.name: self._states.get(spec.name, SourceState(spec.name, spec.summary)) for spec in specs}
         # in contexts of their own: what they log is not about the request that happens to come first
         self._asking = {spec.name: asyncio.create_task(self._ask(spec), context=Context()) for spec in specs}
+        self._waited_until = monotonic() + self._patience
         self._rest()
 
     async def _ask(self, spec: SourceSpec) -> None:

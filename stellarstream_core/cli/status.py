@@ -18,11 +18,13 @@ from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Storage
-from stellarstream_core.sync.state import Tip, TipReader, read_status, tip_now
+from stellarstream_core.sync.report import never_synced
+from stellarstream_core.sync.state import Tip, TipReader, read_state, tip_now
 
 WATCH_SECONDS = 2.0
 """How often ``--watch`` reads the database."""
 SHOWN_GAPS = 10
+SHOWN_CONFLICTS = 10
 NARROWEST = 20
 """Columns that a value takes at least, however narrow the terminal is."""
 
@@ -57,6 +59,49 @@ def status(ctx: click.Context, watch: bool, contracts: tuple[str, ...], database
 
 
 # --- what is shown --------------------------------------------------------------------------
+
+
+def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dict[str, Any]:
+    """Return what ``--json`` prints. Raises ``UsageError`` where nothing was ever synced."""
+    state = read_state(storage, scope)
+    if state is None:
+        raise never_synced(scope)
+    totals = storage.totals()
+    coverage, reach = state.coverage, tip.reach
+    return {
+        "network": found.settings.network,
+        "database": storage.url,
+        "contracts": len(scope) if not scope.everything else None,
+        "startLedger": state.start,
+        "watermark": state.watermark,
+        "heldBackBy": state.held_back_by,
+        "lastCoveredLedger": state.last,
+        "tip": reach.latest if reach else None,
+        "tipClosedAt": reach.latest_closed_at if reach else None,
+        "lag": state.lag(reach),
+        "source": tip.source,
+        "sourceTrouble": tip.trouble,
+        "gaps": [gap.to_json() for gap in coverage.gaps],
+        "evidence": {
+            "provenLedgers": coverage.proven.size,
+            "scannedLedgers": coverage.scanned.size,
+            "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
+        },
+        "events": totals.events,
+        "conflicts": totals.conflicts,
+        "conflictList": [
+            {
+                "id": c.event_id,
+                "ledger": c.ledger,
+                "contract": c.contract_id,
+                "source": c.source,
+                "timesSeen": c.times_seen,
+            }
+            for c in (storage.conflicts(limit=SHOWN_CONFLICTS) if totals.conflicts else ())
+        ],
+        "position": totals.position,
+        "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
+    }
 
 
 def render(facts: dict[str, Any], columns: int | None = None) -> str:

@@ -28,11 +28,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One committed window: ``position`` grows by one with each commit, without holes."""
+    """One committed window: ``position`` grows by one with each commit, without holes.
+
+    ``events`` is how many events it stored first; None where that is not known.
+    """
 
     position: int
     window_id: int
     range: LedgerRange
+    events: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

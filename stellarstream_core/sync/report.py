@@ -95,29 +95,43 @@ class Coverage:
 
 def read_coverage(storage: Storage, wanted: LedgerRange, scope: Scope, reasons: Reasons | None = None) -> Coverage:
     """Read from the database how ``wanted`` is covered; why ledgers are missing comes from ``reasons``."""
+    found = {contract: storage.covered_ranges(contract, wanted) for contract in scope}
+    return coverage_of(found, wanted, reasons)
+
+
+def coverage_of(
+    found: Mapping[str, Sequence[CoveredRange]], wanted: LedgerRange, reasons: Reasons | None = None
+) -> Coverage:
+    """Return how ``wanted`` is covered, from what of it is covered for each contract."""
     whole = RangeSet([wanted])
-    covered = proven = whole
-    sources: dict[str, RangeSet] = {}
-    lacking: dict[str, RangeSet] = {}
+    sources: dict[str, list[LedgerRange]] = {}
     alike: dict[CoveredRange, list[str]] = {}
-    for contract in scope:
-        found = storage.covered_ranges(contract, wanted)
-        for part in found:
+    for contract, parts in found.items():
+        for part in parts:
             alike.setdefault(part, []).append(contract)
-        has = RangeSet(part.range for part in found)
-        covered &= has
-        proven &= RangeSet(part.range for part in found if part.evidence is Evidence.PROVEN)
-        lacking[contract] = whole - has
-        for name in {part.source for part in found}:
-            own = RangeSet(part.range for part in found if part.source == name)
-            sources[name] = sources.get(name, RangeSet()) | own
-    return Coverage(wanted, covered, _gaps(lacking, scope, reasons), sources, proven, _parts(alike, scope))
+            sources.setdefault(part.source, []).append(part.range)
+    return Coverage(
+        wanted,
+        whole & for_all(found),
+        _gaps({contract: whole - RangeSet(part.range for part in parts) for contract, parts in found.items()}, reasons),
+        {name: RangeSet(ranges) for name, ranges in sources.items()},
+        whole & for_all(found, proven=True),
+        _parts(alike, len(found)),
+    )
 
 
-def _parts(alike: Mapping[CoveredRange, Sequence[str]], scope: Scope) -> tuple[Part, ...]:
+def for_all(found: Mapping[str, Sequence[CoveredRange]], *, proven: bool = False) -> RangeSet:
+    """Return the ledgers that every contract has, or those that are proven for every one."""
+    common = RangeSet([(FIRST_LEDGER, LAST_LEDGER)])
+    for parts in found.values():
+        common &= RangeSet(part.range for part in parts if not proven or part.evidence is Evidence.PROVEN)
+    return common
+
+
+def _parts(alike: Mapping[CoveredRange, Sequence[str]], contracts: int) -> tuple[Part, ...]:
     """Return how ledgers are covered, those that are so for every contract without naming them."""
     parts = [
-        Part(part.range, part.evidence, part.source, part.flavour, () if len(some) == len(scope) else tuple(some))
+        Part(part.range, part.evidence, part.source, part.flavour, () if len(some) == contracts else tuple(some))
         for part, some in alike.items()
     ]
     return tuple(sorted(parts, key=lambda part: (part.range, part.contracts)))
@@ -126,13 +140,13 @@ def _parts(alike: Mapping[CoveredRange, Sequence[str]], scope: Scope) -> tuple[P
 def read_gaps(storage: Storage, wanted: LedgerRange, scope: Scope) -> tuple[Gap, ...]:
     """Return what the scope lacks of ``wanted``, without asking why."""
     whole = RangeSet([wanted])
-    return _gaps({contract: whole - storage.coverage(contract, wanted) for contract in scope}, scope, None)
+    return _gaps({contract: whole - storage.coverage(contract, wanted) for contract in scope}, None)
 
 
-def _gaps(lacking: Mapping[str, RangeSet], scope: Scope, reasons: Reasons | None) -> tuple[Gap, ...]:
+def _gaps(lacking: Mapping[str, RangeSet], reasons: Reasons | None) -> tuple[Gap, ...]:
     gaps: list[Gap] = []
     for task in plan(lacking):
-        some = () if len(task.scope) == len(scope) else task.scope.members
+        some = () if len(task.scope) == len(lacking) else task.scope.members
         gaps.extend(_explain(task, some, reasons))
     return tuple(gaps)
 
@@ -218,5 +232,10 @@ def stored_bounds(storage: Storage, scope: Scope) -> LedgerRange:
         [*(state.start_ledger for state in states.values()), *(bounds.first for bounds in covered)], default=None
     )
     if first is None:
-        raise UsageError(f"Nothing was ever synced for {scope}.", help="Run 'stellarstream sync' for it first.")
+        raise never_synced(scope)
     return LedgerRange(first, max([first, *(bounds.last for bounds in covered)]))
+
+
+def never_synced(scope: Scope) -> UsageError:
+    """Return the error of who asks for what is not there."""
+    return UsageError(f"Nothing was ever synced for {scope}.", help="Run 'stellarstream sync' for it first.")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 from stellarstream_core.errors import StellarStreamError
-from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Reach, Source
-from stellarstream_core.storage import Storage
-from stellarstream_core.sync.report import read_coverage, stored_bounds
+from stellarstream_core.storage import CoveredRange, Storage, SyncState
+from stellarstream_core.sync.report import Coverage, coverage_of, for_all
 from stellarstream_core.sync.run import known_states
 
 SHORTEST_TIP_SECONDS = 2.0
 DEFAULT_TIP_SECONDS = 5.0
 """How often the tip is asked for: as often as ledgers close, or this where nobody tells."""
 TIP_TIMEOUT_SECONDS = 5.0
-SHOWN_CONFLICTS = 10
+_EVER = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,64 +78,86 @@ async def tip_now(found: Runtime) -> Tip:
         await reader.close()
 
 
-def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
-    earliest = stored_bounds(storage, scope)
-    bounds, marks = read_marks(storage, scope, earliest)
-    totals = storage.totals()
-    coverage = read_coverage(storage, LedgerRange(earliest.first, bounds.last), scope)
-    watermark = min(marks.values())
-    ahead = max(marks.values())
-    reach = tip.reach
-    return {
-        "network": found.settings.network,
-        "database": storage.url,
-        "contracts": len(scope) if not scope.everything else None,
-        "startLedger": bounds.first,
-        "watermark": watermark,
-        "heldBackBy": sorted(c for c, mark in marks.items() if mark == watermark) if ahead > watermark else [],
-        "lastCoveredLedger": bounds.last,
-        "tip": reach.latest if reach else None,
-        "tipClosedAt": reach.latest_closed_at if reach else None,
-        "lag": max(reach.latest - watermark, 0) if reach else None,
-        "source": tip.source,
-        "sourceTrouble": tip.trouble,
-        "gaps": [gap.to_json() for gap in coverage.gaps],
-        "evidence": {
-            "provenLedgers": coverage.proven.size,
-            "scannedLedgers": coverage.scanned.size,
-            "sources": {name: ranges.size for name, ranges in sorted(coverage.sources.items())},
-        },
-        "events": totals.events,
-        "conflicts": totals.conflicts,
-        "conflictList": [
-            {
-                "id": c.event_id,
-                "ledger": c.ledger,
-                "contract": c.contract_id,
-                "source": c.source,
-                "timesSeen": c.times_seen,
-            }
-            for c in (storage.conflicts(limit=SHOWN_CONFLICTS) if totals.conflicts else ())
-        ],
-        "position": totals.position,
-        "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
-    }
+@dataclass(frozen=True)
+class State:
+    """How far a scope is: the one reading behind ``status``, ``/sync``, the dashboard and the lists.
+
+    ``first`` is the earliest ledger ever wanted or stored, ``start`` the first wanted one, ``last`` the
+    last that is covered. ``marks`` is the watermark of each contract, ``ranges`` what each has.
+    """
+
+    scope: Scope
+    first: int
+    start: int
+    last: int
+    marks: Mapping[str, int]
+    ranges: Mapping[str, Sequence[CoveredRange]]
+
+    @property
+    def watermark(self) -> int:
+        """Up to here nothing is missing from ``start`` on; of several contracts the least."""
+        return min(self.marks.values())
+
+    @property
+    def as_of(self) -> int:
+        """The watermark as the last ledger that an answer speaks for: 0 for none."""
+        return max(self.watermark, 0)
+
+    @property
+    def held_back_by(self) -> list[str]:
+        """The contracts that hold the watermark back, where others are further."""
+        least = self.watermark
+        found = sorted(contract for contract, mark in self.marks.items() if mark == least)
+        return found if len(found) < len(self.marks) else []
+
+    @cached_property
+    def covered(self) -> RangeSet:
+        """What every contract has."""
+        return for_all(self.ranges)
+
+    @cached_property
+    def proven(self) -> RangeSet:
+        """What is proven for every contract."""
+        return for_all(self.ranges, proven=True)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """From ``first`` to ``last``: what is covered how, and what is missing."""
+        return coverage_of(self.ranges, LedgerRange(self.first, self.last))
+
+    def lag(self, reach: Reach | None) -> int | None:
+        """Return how many ledgers the watermark is behind the tip; None where that is not known."""
+        return None if reach is None else max(reach.latest - self.watermark, 0)
 
 
-def read_marks(storage: Storage, scope: Scope, bounds: LedgerRange) -> tuple[LedgerRange, dict[str, int]]:
-    """Return first wanted and last covered ledger, and each contract's watermark.
+def read_state(storage: Storage, scope: Scope) -> State | None:
+    """Return how far a scope is; None where nothing of it was ever wanted or stored.
+
+    The watermarks are read before the coverage: it only grows, so it is never behind them.
+    """
+    states = storage.sync_states([*scope, EVERYTHING])
+    ranges = {contract: storage.covered_ranges(contract, _EVER) for contract in scope}
+    covered = {contract: RangeSet(part.range for part in parts) for contract, parts in ranges.items()}
+    bounds = [found.bounds for found in covered.values() if found.bounds]
+    wanted = [states[contract].start_ledger for contract in scope if contract in states]
+    first = min([*wanted, *(one.first for one in bounds)], default=None)
+    if first is None:
+        return None
+    start, marks = _marks(states, scope, first, covered)
+    return State(scope, first, start, max([start, *(one.last for one in bounds)]), marks, ranges)
+
+
+def _marks(
+    states: Mapping[str, SyncState], scope: Scope, earliest: int, covered: Mapping[str, RangeSet]
+) -> tuple[int, dict[str, int]]:
+    """Return the first wanted ledger and each contract's watermark.
 
     A contract that was never asked for by itself is as far as everything is; where that was not
     asked for either, as far as what is stored goes on from the first ledger.
     """
-    states = known_states(storage.sync_states([*scope, EVERYTHING]), scope)
-    first = min((state.start_ledger for state in states.values()), default=bounds.first)
-    bounds = LedgerRange(first, max(bounds.last, first))
-    marks = {
-        contract: states[contract].last_ledger_sequence
-        if contract in states
-        else storage.coverage(contract, bounds).unbroken_from(first)
+    known = known_states(states, scope)
+    first = min((state.start_ledger for state in known.values()), default=earliest)
+    return first, {
+        contract: known[contract].last_ledger_sequence if contract in known else covered[contract].unbroken_from(first)
         for contract in scope
     }
-    return bounds, marks

@@ -394,6 +394,7 @@ def test_the_limits_that_are_named_are_the_defaults():
     assert fields["rate_limit"].default == "600/minute"
     assert fields["rate_limit_key"].default == "6000/minute"
     assert f"`live_readers`: {fields['live_readers'].default:,}" in text
+    assert f"`live_readers_per_client`: {fields['live_readers_per_client'].default}" in text
     assert f"{routes.BODY_LIMIT // 1024} KB" in text
     assert f"{server.LINE_BYTES:,} bytes" in text
     assert f"| parameters of one query | {parsing.MOST_VALUES} |" in text

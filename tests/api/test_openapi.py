@@ -219,7 +219,8 @@ def test_every_class_of_problems_is_answered_as_the_catalogue_says():
         body = problem.to_json("http://x", "id")
         Draft202012Validator(PROBLEM_SCHEMA).validate(body)
         assert body["type"] == f"http://x/docs/problems/{kind.code}"
-        if kind.status in {429, 503} and kind.code not in {"too-many-readers", "rate-limited"}:
+        # nobody knows when a reader goes; and a rate's problem is raised with what the limiter says
+        if kind.status in {429, 503} and kind.code != "rate-limited" and "readers" not in kind.code:
             assert int(problem.headers["Retry-After"]) >= 1, kind
 
 

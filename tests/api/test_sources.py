@@ -78,6 +78,14 @@ async def test_nobody_waits_longer_than_the_patience():
     await watch.close()
 
 
+async def test_what_was_asked_a_while_ago_is_not_waited_for_again():
+    watch = SourceWatch(Configured(a=Answering(7, 9)), patience=0.1)
+    await watch.look()
+    seconds = [(await timed(watch))[0] for _ in range(10)]
+    assert sum(seconds) < 0.1
+    await watch.close()
+
+
 async def test_one_that_did_not_answer_is_not_waited_for_and_holds_up_no_other():
     silent, well = Answering(1, 9), Answering(5)
     watch = SourceWatch(Configured(silent=silent, well=well), patience=1)

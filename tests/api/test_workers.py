@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from stellar_sdk import Keypair
@@ -118,7 +118,6 @@ def test_of_the_same_request_at_both_at_once_one_is_carried_out(pair, key):
 def test_a_quota_is_one_for_both(pair, key):
     with pair.one_each() as wires:
         said = [wires[number % 2].ask("/api/v1/orders", f"X-API-Key: {key}") for number in range(34)]
-    # a key that is new to a worker counts for its address until it is looked up
     allowed = [one for one in said if one.status == 200]
     assert len(allowed) in {30, 31, 32}
     assert {one.code for one in said[len(allowed) :]} == {"rate-limited"}
@@ -250,7 +249,7 @@ def test_who_would_hold_it_up_does_not(alone):
         worker.terminate()
         worker.terminate()  # asked twice, it ends once
         code = worker.ended()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5.5, "within 5 seconds, on a machine that does nothing else"
     assert code in {0, 3}
     assert "Traceback" not in worker.log
 
@@ -258,16 +257,16 @@ def test_who_would_hold_it_up_does_not(alone):
 class Load:
     """Clients that keep their connections and ask without a pause, as proxies do; what was not answered is counted."""
 
-    def __init__(self, address: tuple[str, int], clients: int) -> None:
+    def __init__(self, address: tuple[str, int], wires: list[Wire]) -> None:
         self._address = address
         self._over = threading.Event()
         self.counts: Counter[str] = Counter()
-        self._threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._client, args=(wire,), daemon=True) for wire in wires]
         for thread in self._threads:
             thread.start()
 
-    def _client(self) -> None:
-        wire: Wire | None = None
+    def _client(self, first: Wire) -> None:
+        wire: Wire | None = first
         while not self._over.is_set():
             try:
                 wire = wire or Wire(self._address, 20.0)
@@ -293,10 +292,8 @@ class Load:
 
 
 def test_of_two_workers_one_leaves_under_load_and_nobody_notices(tmp_path, storage, database_url):
-    with workers_on_one_socket(tmp_path, 2, **settings_of(database_url)) as pair:
-        with pair.one_each():
-            pass
-        load = Load(pair.address, 12)
+    with workers_on_one_socket(tmp_path, 2, **settings_of(database_url)) as pair, ExitStack() as stack:
+        load = Load(pair.address, [wire for _ in range(6) for wire in stack.enter_context(pair.one_each())])
         until(lambda: load.counts["200"] > 300)
         leaving, staying = pair.workers
         leaving.terminate()

@@ -7,15 +7,18 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stellarstream_core.errors import SchemaError, StorageError
 from stellarstream_core.hookspecs import ModelSet
+from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.storage import Commit
 from stellarstream_core.testing.scripted import made_event
-from stellarstream_core.testing.storage_conformance import ALL, ANY, A, B, stored, window
-from stellarstream_sql import MODELS
+from stellarstream_core.testing.storage_conformance import ALL, ANY, A, B, C, stored, window
+from stellarstream_sql import MODELS, reading
 from stellarstream_sql import statements as texts
 from stellarstream_sql.models import TABLES
 from stellarstream_sql.rows import to_row
@@ -24,6 +27,9 @@ from tests.paths import ROOT
 from tests.sql.conftest import open_url
 
 FOLDER = MODELS.migrations
+READS = ((texts.PAGE_OF_COMMIT, -2), (texts.EVENTS_OF_COMMIT, -1))
+"""Texts that read commits, and where in their values the limit stands."""
+MIGRATIONS = ("sql/0001_initial", "sql/0002_links", "sql/0003_commit_events")
 
 
 def query(storage: SqlStorage, sql: str, values=()) -> list[tuple]:
@@ -127,7 +133,7 @@ def test_a_commit_is_flushed_to_the_disk_unless_told_otherwise(tmp_path):
         (texts.EVENTS_OF_ALL, (1, 9, "", 10), "PRIMARY KEY (ledger>? AND ledger<?)"),
         (texts.events_of_contracts(1), (A, 1, 9, "", 10), "events_contract (contract_id=? AND ledger>? AND ledger<?)"),
         (texts.events_of_contracts(3), (A, A, A, 1, 9, "", 10), "events_contract (contract_id=? AND ledger>?"),
-        (texts.EVENTS_OF_COMMIT, (1, 9, 1, 1), "PRIMARY KEY (ledger>? AND ledger<?)"),
+        (texts.EVENTS_OF_COMMIT, (1, 9, 1, 1, 10), "PRIMARY KEY (ledger>? AND ledger<?)"),
         (texts.STORED_BY_IDENTITY_SQLITE, (1, "", 0), "events_identity"),
         (texts.runs_overlapping(2), (1, 2, 1, 9), "coverage_reach (contract_set_id=? AND last_ledger>?)"),
     ],
@@ -153,7 +159,7 @@ def test_a_new_migration_brings_an_earlier_schema_forward_and_keeps_its_data(ope
         storage.commit(window(10, 10, [event]))
     later = tmp_path / "later"
     shutil.copytree(FOLDER, later)
-    (later / "0002_note.py").write_text(
+    (later / "0009_note.py").write_text(
         "from peewee import TextField\n\n"
         "def up(migrator, db):\n"
         "    migrator.migrate(migrator.add_column('windows', 'note', TextField(null=True)))\n"
@@ -161,25 +167,91 @@ def test_a_new_migration_brings_an_earlier_schema_forward_and_keeps_its_data(ope
     )
     monkeypatch.setattr("stellarstream_sql.storage.MODELS", ModelSet("sql", later))
     storage = open_storage()
-    assert storage.schema().pending == ("sql/0002_note",)
-    assert list(storage.migrate()) == ["sql/0002_note"]
+    assert storage.schema().pending == ("sql/0009_note",)
+    assert list(storage.migrate()) == ["sql/0009_note"]
     assert stored(storage) == [event]
     assert query(storage, "SELECT note FROM windows") == [("seen",)]
     assert storage.commit(window(11, 11)).commit is not None
 
 
+def test_commits_of_before_there_was_a_count_are_brought_forward_without_one(open_storage, tmp_path, monkeypatch):
+    earlier = tmp_path / "earlier"
+    shutil.copytree(FOLDER, earlier)
+    (earlier / "0003_commit_events.py").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("stellarstream_sql.storage.MODELS", ModelSet("sql", earlier))
+        with closing(open_storage()) as storage:
+            storage.migrate()
+            with storage._backend.write() as transaction:
+                contracts = transaction.all(texts.INSERT_SET, ("digest",))[0][0]
+                values = (10, 12, contracts, "scanned", "test", "", None, 0)
+                window_id = transaction.all(texts.INSERT_WINDOW, values)[0][0]
+                transaction.run(
+                    "INSERT INTO commits (position, window_id, first_ledger, last_ledger) VALUES (1, ?, 10, 12)",
+                    (window_id,),
+                )
+                transaction.run("UPDATE store SET position = 1")
+    storage = open_storage()
+    assert list(storage.migrate()) == ["sql/0003_commit_events"]
+    new = storage.commit(window(20, 21, [made_event(20, 1, 0, A)])).commit
+    assert list(storage.commits(0)) == [Commit(1, window_id, LedgerRange(10, 12)), new]
+    assert (new.position, new.events) == (2, 1)
+
+
+def test_commits_whose_events_were_not_counted_go_on_to_work(storage):
+    events = [made_event(10, 1, k, A) for k in range(5)]
+    counted = storage.commit(window(10, 10, events)).commit
+    assert counted.events == 5
+    assert list(storage.commits(0)) == [counted]
+    with storage._backend.write() as transaction:  # as an earlier release leaves it
+        transaction.run("UPDATE commits SET events = NULL")
+    (unknown,) = storage.commits(0)
+    assert unknown == replace(counted, events=None)
+    for commit in (counted, unknown):
+        assert list(storage.events_of_commit(commit)) == events
+        for limit in (1, 3, 5, 6, 100):
+            assert list(storage.commit_page(commit, limit=limit)) == events[:limit]
+            assert list(storage.commit_page(commit, skip=2, limit=limit)) == events[2:][:limit]
+            assert list(storage.commit_page(commit, after=events[1].id, skip=1, limit=limit)) == events[3:][:limit]
+        assert list(storage.commit_page(commit, skip=5, limit=9)) == []
+        assert list(storage.commit_page(commit, skip=6, limit=9)) == []
+    storage.commit(window(11, 11))
+    assert [commit.events for commit in storage.commits(0)] == [None, 0]
+
+
+def test_a_commit_without_events_reads_nothing_of_those_that_others_stored(storage, monkeypatch):
+    storage.commit(window(10, 19, [made_event(ledger, 1, 0, A) for ledger in range(10, 20)], (A,)))
+    empty = storage.commit(window(10, 19, [], (B,))).commit
+    one = storage.commit(window(10, 19, [made_event(12, 2, 0, C)], (C,))).commit
+    assert (empty.events, one.events) == (0, 1)
+    asked = []
+    real = reading.query
+
+    def noted(database, sql, values):
+        rows = real(database, sql, values)
+        asked.append((sql, values))
+        return rows
+
+    monkeypatch.setattr(reading, "query", noted)
+    assert list(storage.events_of_commit(empty)) == list(storage.commit_page(empty, limit=257)) == []
+    assert asked == []
+    assert len(storage.commit_page(one, limit=257)) == len(storage.events_of_commit(one)) == 1
+    limits = [values[at] for sql, values in asked for text, at in READS if sql is text]
+    assert limits == [1, 1], "a look for a second one would go through what others stored behind the first"
+
+
 def test_a_newer_schema_is_told_and_refused(open_storage, tmp_path, monkeypatch):
     later = tmp_path / "later"
     shutil.copytree(FOLDER, later)
-    (later / "0002_future.py").write_text(
+    (later / "0009_future.py").write_text(
         "def up(migrator, db):\n    db.execute_sql('CREATE TABLE future (id INTEGER)')\n"
     )
     with monkeypatch.context() as patched:
         patched.setattr("stellarstream_sql.storage.MODELS", ModelSet("sql", later))
         open_storage().migrate()
     storage = open_storage()
-    assert storage.schema().unknown == ("sql/0002_future",)
-    with pytest.raises(SchemaError, match="0002_future") as refused:
+    assert storage.schema().unknown == ("sql/0009_future",)
+    with pytest.raises(SchemaError, match="0009_future") as refused:
         storage.migrate()
     assert "Upgrade" in refused.value.help
     assert storage.commit(window(10, 10)).commit is not None, "running code survives the next release's schema"
@@ -193,8 +265,8 @@ def test_plugins_have_histories_of_their_own(open_storage, tmp_path):
     )
     models = [MODELS, ModelSet("my-plugin", folder)]
     storage = open_storage(models)
-    assert storage.schema().pending == ("sql/0001_initial", "sql/0002_links", "my-plugin/0001_mine")
-    assert list(storage.migrate()) == ["sql/0001_initial", "sql/0002_links", "my-plugin/0001_mine"]
+    assert storage.schema().pending == (*MIGRATIONS, "my-plugin/0001_mine")
+    assert list(storage.migrate()) == [*MIGRATIONS, "my-plugin/0001_mine"]
     assert query(storage, "SELECT count(*) FROM my_plugin") == [(0,)]
     without = open_storage()
     assert without.schema().unknown == ()
@@ -222,7 +294,7 @@ def test_two_processes_may_migrate_at_once(database_url):
         for _ in range(3)
     ]
     counts = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
-    assert counts == ["0", "0", "2"]
+    assert counts == ["0", "0", str(len(MIGRATIONS))]
 
 
 def test_what_needs_tables_says_to_migrate_where_there_are_none(open_storage):
@@ -243,7 +315,7 @@ def test_what_needs_tables_says_to_migrate_where_there_are_none(open_storage):
 def test_opening_makes_no_file(tmp_path):
     url = f"sqlite:///{tmp_path / 'none.db'}"
     with closing(open_url(url)) as storage:
-        assert storage.schema().pending == ("sql/0001_initial", "sql/0002_links")
+        assert storage.schema().pending == MIGRATIONS
         with pytest.raises(SchemaError, match="no database"):
             storage.totals()
     assert list(tmp_path.iterdir()) == []

@@ -6,15 +6,14 @@ and repeat nothing of what was sent.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from stellarstream_core.api.problems import ApiProblem
+from stellarstream_core.errors import UsageError
 
-from stellarstream_core.errors import StellarStreamError, UsageError
 
+class AuthError(ApiProblem):
+    """Base of all refusals."""
 
-class AuthError(StellarStreamError):
-    """Base of all refusals; ``status`` is what the API answers with."""
-
-    status: ClassVar[int] = 401
+    status = 401
 
 
 # --- deciding: the policy's two answers -------------------------------------------------------
@@ -304,7 +303,7 @@ class AuthUnavailableError(AuthError):
     title = "Login unavailable"
     status = 503
     help = "Tokens and API keys go on working. Try to log in again in a moment."
-    retry_after: ClassVar[int] = 5
+    retry_after = 5
 
 
 CHALLENGE_PROBLEMS: tuple[type[AuthError], ...] = (
@@ -341,7 +340,6 @@ class KeyRequestError(UsageError):
 
     code = "api-key-request"
     title = "No such key can be made"
-    status: ClassVar[int] = 400
 
 
 class NoSuchKeyError(UsageError):
@@ -349,5 +347,4 @@ class NoSuchKeyError(UsageError):
 
     code = "no-such-api-key"
     title = "No such API key"
-    status: ClassVar[int] = 404
     help = "Run 'stellarstream keys list' to see the ids."

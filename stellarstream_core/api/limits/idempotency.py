@@ -21,18 +21,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_hex
-from time import monotonic
 from typing import Any
 
 from loguru import logger
 from peewee import EXCLUDED, Database, Tuple
 
 from stellarstream_core.api.problems import ApiProblem
-from stellarstream_core.errors import StorageError
 from stellarstream_core.storage import Storage
 from stellarstream_core.storage.tables import ApiIdempotency as Row
 
@@ -44,9 +41,8 @@ LEASE_SECONDS = 60
 MOST_BODY_BYTES = 256 * 1024
 KEPT_HEADERS = frozenset({"content-type", "content-language", "etag", "link", "location"})
 """The headers that belong to an answer; the others belong to one sending of it."""
-SWEEP_SECONDS = 60.0
 SWEEP_ROWS = 500
-"""How often, and how many at a time, a worker removes what has expired."""
+"""How many expired keys are removed in one transaction: others want to write too."""
 
 RUNNING, DONE = "running", "done"
 _KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
@@ -153,7 +149,6 @@ class Idempotency:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._swept = monotonic()
 
     def begin(self, caller: str, route: str, key: str, body_hash: str, now: int) -> Begun | Replay:
         """Claim a key for a request, or return the answer that it had.
@@ -167,12 +162,7 @@ class Idempotency:
         # repeated requests are answered without waiting for a turn to write
         if (replay := self._storage.read(lambda database: _judge(_stored(database, claim), claim, now))) is not None:
             return replay
-        found = self._storage.write(lambda database: _claim(database, claim, now))
-        if monotonic() - self._swept >= SWEEP_SECONDS:
-            self._swept = monotonic()
-            with suppress(StorageError):  # another time; the claim that was just made must not be lost over it
-                self.sweep(now)
-        return found
+        return self._storage.write(lambda database: _claim(database, claim, now))
 
     def finish(
         self, begun: Begun, status: int, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes, now: int
@@ -192,8 +182,8 @@ class Idempotency:
         """Give the key back: the request failed or was cancelled, and may be sent again. Safe to call twice."""
         self._storage.write(lambda database: Row.delete().where(_mine(begun)).execute(database))
 
-    def sweep(self, now: int, limit: int = SWEEP_ROWS) -> int:
-        """Remove expired keys, at most ``limit``, and return how many."""
+    def sweep(self, now: int, limit: int = SWEEP_ROWS, *, wait_seconds: float = 5.0) -> int:
+        """Remove expired keys, at most ``limit``, and return how many. Raises ``StorageError``."""
         expired = (
             Row.select(Row.caller, Row.route, Row.key_hash)
             .where(Row.expires_at <= now)
@@ -203,7 +193,7 @@ class Idempotency:
         which = Tuple(Row.caller, Row.route, Row.key_hash).in_(expired)
         # asked once more: a key may have been claimed anew since the rows were chosen
         query = Row.delete().where(which & (Row.expires_at <= now))
-        return self._storage.write(lambda database: int(query.execute(database)))
+        return self._storage.write(lambda database: int(query.execute(database)), wait_seconds=wait_seconds)
 
 
 def finish_within(

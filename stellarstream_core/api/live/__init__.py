@@ -7,6 +7,7 @@ a subscription is one reader's way through the order of commits, from the databa
 from stellarstream_core.api.live.feed import Feed
 from stellarstream_core.api.live.filters import EVERY_EVENT, EventFilter
 from stellarstream_core.api.live.limits import LiveLimits
+from stellarstream_core.api.live.owners import TooManyReadersOfClientError
 from stellarstream_core.api.live.positions import MalformedPositionError, Place, Position, parse_position
 from stellarstream_core.api.live.stream import HEADERS, MEDIA_TYPE, stream
 from stellarstream_core.api.live.subscription import Subscription
@@ -22,6 +23,7 @@ __all__ = [
     "Place",
     "Position",
     "Subscription",
+    "TooManyReadersOfClientError",
     "parse_position",
     "stream",
 ]

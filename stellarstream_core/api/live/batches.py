@@ -65,6 +65,20 @@ class Selection:
     frames: Sequence[bytes]
 
 
+NOTHING = Selection((), ())
+"""What a filter takes that nothing fits: one for all of them, since most of many filters take nothing."""
+
+
+class Part(NamedTuple):
+    """The frames of some events, one after another, and how many they are."""
+
+    data: bytes
+    events: int
+
+
+_NO_PART = Part(b"", 0)
+
+
 class _Run(NamedTuple):
     """Where a piece's events stand in its batch: from ``ordinal`` on."""
 
@@ -94,8 +108,10 @@ class Batch:
             ordinal += len(piece.events)
             self.size += sum(_EVENT_OVERHEAD + _frame_bytes(event) for event in piece.events)
         self._frames: list[bytes | None] = [None] * ordinal
+        self._events: Sequence[ContractEvent] | None = None
+        self._contracts: frozenset[str | None] = frozenset()
         self._selections: dict[EventFilter, Selection] = {}
-        self._joined: tuple[Selection, int, bytes] | None = None
+        self._joined: tuple[Selection, int, Part] | None = None
 
     # --- in a thread ----------------------------------------------------------------------------
 
@@ -121,8 +137,16 @@ class Batch:
         self.size = _BATCH_OVERHEAD + 2 * sent + 16 * chosen + 150 * len(self._selections)
 
     def _select(self, filter: EventFilter, frames: Frames) -> Selection:
-        events = [event for piece in self.pieces for event in piece.events]
+        events = self._events
+        if events is None:
+            events = [event for piece in self.pieces for event in piece.events]
+            self._contracts = frozenset(event.contract_id for event in events)
+            self._events = events  # set last: another thread may be here too
+        if filter.contracts and filter.contracts.isdisjoint(self._contracts):
+            return NOTHING
         ordinals = filter.select(events)
+        if not ordinals:
+            return NOTHING
         return Selection(ordinals, [self._frame(at, events, frames) for at in ordinals])
 
     def _frame(self, ordinal: int, events: Sequence[ContractEvent], frames: Frames) -> bytes:
@@ -140,14 +164,15 @@ class Batch:
     def release(self) -> None:
         """Let the events go; only what was selected is left."""
         self.pieces = ()
+        self._events = None
         self._frames = []
 
     def selection(self, filter: EventFilter) -> Selection | None:
         """Return what a filter takes, if that is made."""
         return self._selections.get(filter)
 
-    def behind(self, place: Place, selection: Selection) -> bytes:
-        """Return the frames of a selection behind a place, which must not lie before the batch.
+    def behind(self, place: Place, selection: Selection) -> Part:
+        """Return what of a selection lies behind a place, which must not lie before the batch.
 
         Readers who ask one after another for the same share the bytes. Raises
         :class:`UnknownPlaceError` for a place that does not exist.
@@ -155,10 +180,11 @@ class Batch:
         before = 0 if place == self.start else self._events_before(place)
         begin = bisect_left(selection.ordinals, before) if before else 0
         if begin == len(selection.frames):
-            return b""
+            return _NO_PART
         joined = self._joined
         if joined is None or joined[0] is not selection or joined[1] != begin:
-            joined = self._joined = (selection, begin, b"".join(selection.frames[begin:]))
+            part = Part(b"".join(selection.frames[begin:]), len(selection.frames) - begin)
+            joined = self._joined = (selection, begin, part)
         return joined[2]
 
     def _events_before(self, place: Place) -> int:

@@ -15,6 +15,7 @@ from stellarstream_core.api.live.filters import EVERY_EVENT, EventFilter
 from stellarstream_core.api.live.follower import Follower
 from stellarstream_core.api.live.frames import Frames
 from stellarstream_core.api.live.limits import LiveLimits
+from stellarstream_core.api.live.owners import Owners
 from stellarstream_core.api.live.positions import Position
 from stellarstream_core.api.live.reading import LiveStorage, Tip
 from stellarstream_core.api.live.replays import Replays
@@ -25,6 +26,10 @@ from stellarstream_core.events import ContractEvent
 
 OnCommit = Callable[[int, Sequence[ContractEvent]], None]
 """Called with a commit's position and its events; see :meth:`Feed.on_commit`."""
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 class Feed:
@@ -44,6 +49,12 @@ class Feed:
         self.replays = Replays(storage, self.limits.replay_threads, self.limits.replay_bytes)
         self.dropped = 0
         """Readers dropped so far because they were too slow."""
+        self.on_dropped: Callable[[str], object] = _ignore
+        """Called with the reason where the service ends a reader that would go on."""
+        self.on_pushed: Callable[[int], object] = _ignore
+        """Called with how many events were sent: one event to ten readers is ten."""
+        self._pushed = 0
+        self._owners = Owners(self.limits.readers_per_client)
         self._follower = Follower(storage, self, self.limits.look_seconds)
         self._loop: asyncio.AbstractEventLoop
         self._ready = asyncio.Event()
@@ -120,16 +131,21 @@ class Feed:
 
     # --- readers --------------------------------------------------------------------------------
 
-    def subscribe(self, filter: EventFilter = EVERY_EVENT, since: Position | None = None) -> Subscription:
+    def subscribe(
+        self, filter: EventFilter = EVERY_EVENT, since: Position | None = None, owners: Sequence[str] = ()
+    ) -> Subscription:
         """Return a new reader, who begins after ``since``, or with what comes from now on.
 
-        It counts until it is closed. Raises ``TooManyReadersError`` and ``ShuttingDownError``.
+        It counts until it is closed, also for each of its ``owners``, names of its client and its account;
+        with its first owner it shares the turns of replays. Raises ``TooManyReadersError``,
+        ``TooManyReadersOfClientError`` and ``ShuttingDownError``.
         """
         if self.closing:
             raise ShuttingDownError("This worker takes no new readers.")
         if self._readers >= self.limits.most_readers:
             raise TooManyReadersError(f"This worker has {self._readers} live streams.")
-        reader = Subscription(self, filter, since)
+        self._owners.enter(owners)
+        reader = Subscription(self, filter, since, owners)
         self._readers += 1
         self._nobody.clear()
         self._groups.setdefault(filter, {})[reader] = None
@@ -143,11 +159,27 @@ class Feed:
             return
         del group[reader]
         self._readers -= 1
+        self._owners.leave(reader.owners)
         if not group:
             del self._groups[reader.filter]
             self._filters = tuple(self._groups)
         if not self._readers:
             self._nobody.set()
+
+    def drop(self, reason: str) -> None:
+        """Note that a reader is dropped."""
+        self.dropped += 1
+        self.on_dropped(reason)
+
+    def pushed(self, events: int) -> None:
+        """Note that a reader is sent events. They are told together: those of all readers who had their turn."""
+        if not self._pushed:
+            asyncio.get_running_loop().call_soon(self._tell_pushed)
+        self._pushed += events
+
+    def _tell_pushed(self) -> None:
+        events, self._pushed = self._pushed, 0
+        self.on_pushed(events)
 
     def _all(self) -> list[Subscription]:
         return [reader for group in self._groups.values() for reader in group]

@@ -15,32 +15,23 @@ class EventFilter:
     """An event is wanted where every part fits it, as with ``EventQuery``; an empty part fits every event.
 
     ``topics`` go by position: the XDR of the ScVal, or None for any; the event must have at least
-    as many topics. ``types`` are event types (``contract``, ``system``). Build with :meth:`of`,
-    which makes equal wishes equal filters.
+    as many topics. Build with :meth:`of`, which makes equal wishes equal filters.
     """
 
     contracts: frozenset[str] = frozenset()
     topics: tuple[bytes | None, ...] = ()
-    tx_hash: str | None = None
-    types: frozenset[str] = frozenset()
 
     @classmethod
-    def of(
-        cls,
-        contracts: Sequence[str] = (),
-        topics: Sequence[bytes | None] = (),
-        tx_hash: str | None = None,
-        types: Sequence[str] = (),
-    ) -> EventFilter:
+    def of(cls, contracts: Sequence[str] = (), topics: Sequence[bytes | None] = ()) -> EventFilter:
         """Build a filter. Raises ``ValueError`` for more than four topics."""
         if len(topics) > MOST_TOPICS:
             raise ValueError(f"{len(topics)} topics: an event is sought by its first {MOST_TOPICS} at most")
-        return cls(frozenset(contracts), tuple(topics), tx_hash, frozenset(types))
+        return cls(frozenset(contracts), tuple(topics))
 
     @property
     def everything(self) -> bool:
         """Whether every event is wanted."""
-        return not (self.contracts or self.topics or self.tx_hash or self.types)
+        return not (self.contracts or self.topics)
 
     def fits(self, event: ContractEvent) -> bool:
         """Tell whether an event is wanted."""
@@ -53,10 +44,6 @@ class EventFilter:
         found: Sequence[int] = range(len(events))
         if self.contracts:
             found = [at for at in found if events[at].contract_id in self.contracts]
-        if self.tx_hash is not None:
-            found = [at for at in found if events[at].tx_hash == self.tx_hash]
-        if self.types:
-            found = [at for at in found if events[at].type in self.types]
         if self.topics:
             count = len(self.topics)
             found = [at for at in found if len(events[at].topics) >= count]

@@ -16,6 +16,8 @@ from stellarstream_core.event_json import event_bytes
 from stellarstream_core.events import ContractEvent
 
 HEARTBEAT = b": heartbeat\n\n"
+TOO_SLOW = "too-slow"
+"""Why a reader is dropped."""
 
 
 class ResetReason(StrEnum):
@@ -79,7 +81,7 @@ def bye() -> bytes:
 
 def dropped() -> bytes:
     """Return the last frame for a reader that is too slow. It has no id: the reader keeps that of its last event."""
-    return _word("dropped", "too-slow", "Events were not taken in time. Connect again: nothing is missed.")
+    return _word("dropped", TOO_SLOW, "Events were not taken in time. Connect again: nothing is missed.")
 
 
 def _word(event: str, code: str, detail: str) -> bytes:

@@ -11,6 +11,7 @@ MEGABYTE = 1024 * 1024
 class LiveLimits:
     """Bounds of one worker's live streams.
 
+    ``most_readers`` are all of them, ``readers_per_client`` those that one client holds, and one account.
     ``heartbeat_seconds`` is the longest silence a reader sees. ``retry_milliseconds`` is told to readers:
     after how long they connect again, give or take a quarter, so that they do not come all at once.
     A reader who takes nothing for ``stall_seconds`` while its buffer is full is dropped, and has
@@ -19,7 +20,8 @@ class LiveLimits:
     page is read. ``look_seconds`` is how often a changed epoch is looked for.
     """
 
-    most_readers: int = 5_000
+    most_readers: int = 2_000
+    readers_per_client: int = 50
     heartbeat_seconds: float = 15.0
     retry_milliseconds: int = 3_000
     stall_seconds: float = 20.0

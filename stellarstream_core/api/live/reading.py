@@ -89,10 +89,7 @@ def read_pieces(
         if commit.position != number:
             raise HistoryChangedError
         first = 0 if pieces else start.taken
-        if first and resume:
-            events = storage.commit_page(commit, after=resume, limit=room + 1)
-        else:
-            events = storage.commit_page(commit, skip=first, limit=room + 1)
+        events = _events(storage, commit, first, resume if first else "", room + 1)
         pieces.append(Piece(commit, first, events[:room], complete=len(events) <= room))
         room -= len(events)
         if room <= 0:
@@ -100,6 +97,17 @@ def read_pieces(
     if _epoch(storage) != epoch:
         raise HistoryChangedError
     return pieces
+
+
+def _events(storage: LiveStorage, commit: Commit, first: int, resume: str, limit: int) -> Sequence[ContractEvent]:
+    """Return a commit's events from number ``first`` on, without a look for more than it has."""
+    if commit.events is not None:
+        limit = min(limit, commit.events - first)
+    if limit < 1:
+        return ()
+    if resume:
+        return storage.commit_page(commit, after=resume, limit=limit)
+    return storage.commit_page(commit, skip=first, limit=limit)
 
 
 def _epoch(storage: LiveStorage) -> str:

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
 
 from stellarstream_core.api.live.feed import Feed
-from stellarstream_core.api.live.frames import dropped
+from stellarstream_core.api.live.frames import TOO_SLOW, dropped
 from stellarstream_core.api.live.subscription import Subscription
 
 MEDIA_TYPE = "text/event-stream"
@@ -68,7 +68,7 @@ class _Sending:
         async with aclosing(self._reader.frames()) as frames:
             async for data in frames:
                 if not await self._send(data) and not self._feed.closing:
-                    self._feed.dropped += 1
+                    self._feed.drop(TOO_SLOW)
                     await self._end(dropped(), self._feed.limits.linger_seconds)
                     return
         await self._end(b"", _HURRIED_SECONDS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,8 +41,10 @@ def _nothing() -> None:
 class Subscription:
     """A reader of a feed. Iterate over :meth:`frames` and send what it yields; close it in the end."""
 
-    def __init__(self, feed: Feed, filter: EventFilter, since: Position | None) -> None:
+    def __init__(self, feed: Feed, filter: EventFilter, since: Position | None, owners: Sequence[str] = ()) -> None:
         self.filter = filter
+        self.owners = owners
+        """Whom it counts for."""
         self.waits = False
         """Whether it waits for news."""
         self.on_hurry: Callable[[], None] = _nothing
@@ -220,16 +222,19 @@ class Subscription:
                 return b""
             batch, selection = page
         try:
-            data = batch.behind(place, selection)
+            part = batch.behind(place, selection)
         except UnknownPlaceError:
             return self._reset(ring, ResetReason.UNKNOWN)
         self._place, self._resume = batch.end, batch.resume
-        return data
+        if part.events:
+            self._feed.pushed(part.events)
+        return part.data
 
     async def _page(self, ring: Ring, place: Place) -> tuple[Batch, Selection] | None:
         """Return the batch that holds a place, read from the database; None where it is not there yet."""
         replays, resume = self._feed.replays, self._resume
-        page = await self._ask(lambda: replays.batch(place, resume, self.filter, ring.frames))
+        client = self.owners[0] if self.owners else ""
+        page = await self._ask(lambda: replays.batch(place, resume, self.filter, ring.frames, client))
         if page is None or ring is not self._feed.ring:
             return None
         if page[0].end > ring.end:  # who hears of commits from the feed must not hear of them later

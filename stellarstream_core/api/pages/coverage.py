@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stellarstream_core.api.pages.text import ledgers, number, plural
-from stellarstream_core.api.resources.sync import CoverageModel, SyncModel
+from stellarstream_core.api.sync_model import CoverageModel, SyncModel
 from stellarstream_core.ranges import LedgerRange, RangeSet
 
 LEAST_GAP = 0.5

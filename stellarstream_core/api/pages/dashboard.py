@@ -12,7 +12,7 @@ from stellarstream_core.api.pages.coverage import Bar, coverage_bar
 from stellarstream_core.api.pages.text import duration, number, plural, visible
 from stellarstream_core.api.problems import Problem
 from stellarstream_core.api.resources.health import Check, Readiness
-from stellarstream_core.api.resources.sync import CoverageModel, GapModel, SourceModel, SyncModel
+from stellarstream_core.api.sync_model import CoverageModel, GapModel, SourceModel, SyncModel
 from stellarstream_core.plugins import Plugin
 from stellarstream_core.ranges import RangeSet
 from stellarstream_core.sync.report import NEVER_FETCHED

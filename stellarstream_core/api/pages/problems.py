@@ -9,15 +9,12 @@ from http import HTTPStatus
 
 import orjson
 
-from stellarstream_core.api.auth.errors import AuthError
 from stellarstream_core.api.pages.reference import operations_by_problem
 from stellarstream_core.api.pages.render import render
-from stellarstream_core.api.problems import ApiProblem, Problem, catalogue
+from stellarstream_core.api.problems import Problem, catalogue
 from stellarstream_core.api.routes import Route
 from stellarstream_core.errors import StellarStreamError
 
-ROOTS: tuple[type[StellarStreamError], ...] = (ApiProblem, AuthError)
-"""Bases of the problems that have a page."""
 REQUEST_ID = "0f8b6c1e5a7d4e2f"
 """The request id of examples."""
 FIELDS = frozenset({"invalid-parameter", "invalid-body"})
@@ -43,7 +40,7 @@ class ProblemEntry:
 
 def entries(routes: Iterable[Route] = ()) -> dict[str, ProblemEntry]:
     """Return every problem that the service may answer with, by code; those of plugins' routes too."""
-    kinds = {kind.code: kind for route in routes for kind in route.problems} | catalogue(ROOTS)
+    kinds = {kind.code: kind for route in routes for kind in route.problems} | catalogue()
     return {code: _entry(code, kinds[code]) for code in sorted(kinds)}
 
 

@@ -9,10 +9,11 @@ from multidict import CIMultiDict
 from pydantic import Field
 
 from stellarstream_core.api.live.filters import EventFilter
+from stellarstream_core.api.live.owners import TooManyReadersOfClientError
 from stellarstream_core.api.live.positions import LENGTH, MalformedPositionError, parse_position
 from stellarstream_core.api.live.stream import MEDIA_TYPE, stream
 from stellarstream_core.api.models import Nothing
-from stellarstream_core.api.pipeline import add_common_headers
+from stellarstream_core.api.pipeline import CLIENT, add_common_headers
 from stellarstream_core.api.problems import NotAcceptableError, TooManyReadersError
 from stellarstream_core.api.resources.events import EventFilters
 from stellarstream_core.api.routes import Call, Route
@@ -38,14 +39,17 @@ async def live(call: Call[Nothing, LiveQuery, Nothing]) -> web.StreamResponse:
         raise NotAcceptableError(f"This route answers with {MEDIA_TYPE} only.")
     text = request.headers.get(LAST_EVENT_ID) or query.since
     since = parse_position(text) if text else None
-    reader = api.feed.subscribe(EventFilter.of(query.contracts, query.topics), since)
-    headers: CIMultiDict[str] = CIMultiDict()
-    add_common_headers(api, request, call.route, headers)
-    api.metrics.reader_opened()
-    try:
-        return await stream(request, api.feed, reader, headers)
-    finally:
-        api.metrics.reader_closed()
+    owners = [f"client {request[CLIENT].group}"]
+    if call.identity is not None:
+        owners.append(f"account {call.identity.account}")
+    with api.feed.subscribe(EventFilter.of(query.contracts, query.topics), since, owners) as reader:
+        headers: CIMultiDict[str] = CIMultiDict()
+        add_common_headers(api, request, call.route, headers)
+        api.metrics.reader_opened()
+        try:
+            return await stream(request, api.feed, reader, headers)
+        finally:
+            api.metrics.reader_closed()
 
 
 def _accepts_stream(accept: str | None) -> bool:
@@ -72,6 +76,6 @@ ROUTES = (
             "'event: dropped' and 'event: bye' come before the service ends the stream. A comment comes at least "
             "every 15 seconds."
         ),
-        problems=(MalformedPositionError, NotAcceptableError, TooManyReadersError),
+        problems=(MalformedPositionError, NotAcceptableError, TooManyReadersError, TooManyReadersOfClientError),
     ),
 )

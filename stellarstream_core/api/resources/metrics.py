@@ -8,8 +8,8 @@ from aiohttp import hdrs
 
 from stellarstream_core.api.metrics import Facts
 from stellarstream_core.api.models import Nothing
-from stellarstream_core.api.resources.sync import SyncModel, read_sync
 from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
+from stellarstream_core.api.sync_reader import SyncReading
 from stellarstream_core.errors import StellarStreamError
 
 MEDIA_TYPE = "text/plain"
@@ -18,9 +18,9 @@ MEDIA_TYPE = "text/plain"
 async def metrics(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     """Answer ``GET /metrics``; where the database does not answer, the rest is told."""
     api = call.api
-    found: SyncModel | StellarStreamError
+    found: SyncReading | StellarStreamError
     try:
-        found = await read_sync(api)
+        found = await api.sync.read()
     except StellarStreamError as error:
         found = error
     api.metrics.set_broken_plugins(len(api.runtime.plugins.broken))
@@ -29,18 +29,19 @@ async def metrics(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     return Answer(body, cache=NO_STORE, headers={hdrs.CONTENT_TYPE: media_type})
 
 
-def _facts(found: SyncModel | StellarStreamError) -> Facts:
+def _facts(found: SyncReading | StellarStreamError) -> Facts:
     if isinstance(found, StellarStreamError):
         raise found
+    sync = found.model
     return Facts(
-        watermark=found.watermark,
-        tip=found.tip,
-        lag_seconds=found.lag_seconds,
-        events=found.events,
-        conflicts=found.conflicts,
-        position=found.position,
-        gaps=len(found.gaps),
-        sources={source.name: source.state == "up" for source in found.sources if source.state != "unknown"},
+        watermark=sync.watermark,
+        tip=sync.tip,
+        lag_seconds=sync.lag_seconds,
+        events=sync.events,
+        conflicts=sync.conflicts,
+        position=sync.position,
+        gaps=found.gaps,
+        sources={source.name: source.state == "up" for source in sync.sources if source.state != "unknown"},
     )
 
 

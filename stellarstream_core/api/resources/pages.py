@@ -11,7 +11,7 @@ from aiohttp import hdrs
 from pydantic import Field
 
 from stellarstream_core.api.models import Nothing, Parameters
-from stellarstream_core.api.pages.dashboard import REASONS, SHOWN_CONTRACTS, Facts, View, database_kind, view_of
+from stellarstream_core.api.pages.dashboard import REASONS, SHOWN_CONTRACTS, Facts, database_kind, view_of
 from stellarstream_core.api.pages.events import BLANK, event_rows
 from stellarstream_core.api.pages.problems import problem_page, problems_page
 from stellarstream_core.api.pages.reference import reference_page
@@ -20,9 +20,9 @@ from stellarstream_core.api.pages.static import bundle
 from stellarstream_core.api.problems import NotFoundError, Problem, TimedOutError, problem_of
 from stellarstream_core.api.resources.health import read_readiness
 from stellarstream_core.api.resources.rate import read_minutes
-from stellarstream_core.api.resources.sync import SyncModel, read_sync, source_model
 from stellarstream_core.api.routes import FOR_EVER, NO_CACHE, NO_STORE, Answer, Call, Route
 from stellarstream_core.api.service import ApiService
+from stellarstream_core.api.sync_model import SyncModel, source_model
 from stellarstream_core.errors import StellarStreamError
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.storage import EventQuery
@@ -53,39 +53,38 @@ async def dashboard(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     api = call.api
     # read before the events: what is committed meanwhile arrives twice rather than never
     since = str(api.feed.now or "")
-    view, events = await asyncio.gather(_view(api), _latest(api))
-    body = render(
+    facts, events = await asyncio.gather(_facts(api), _latest(api))
+    return await _dashboard(
+        facts,
         "dashboard.html",
         here="dashboard",
-        view=view,
         events=None if events is None else event_rows(events),
         blank=BLANK,
         since=since,
-        **_WORDS,
     )
-    return _dashboard_answer(view, body)
 
 
 async def state(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     """Answer ``GET /dashboard/state``: the parts of the dashboard that change, as HTML."""
-    view = await _view(call.api)
-    return _dashboard_answer(view, render("fragment.html", view=view, **_WORDS))
+    return await _dashboard(await _facts(call.api), "fragment.html")
 
 
 _WORDS: dict[str, Any] = {"reasons": REASONS, "shown_contracts": SHOWN_CONTRACTS}
 
 
-def _dashboard_answer(view: View, body: bytes) -> Answer:
-    problem = view.facts.problem
+async def _dashboard(facts: Facts, template: str, **context: Any) -> Answer:
+    # in a thread: with many gaps it takes milliseconds, and every open page asks every few seconds
+    body = await asyncio.to_thread(lambda: render(template, view=view_of(facts), **context, **_WORDS))
+    problem = facts.problem
     headers = HEADERS if problem is None else {**HEADERS, **problem.headers}
     return Answer(body, status=200 if problem is None else problem.status, cache=NO_STORE, headers=headers)
 
 
-async def _view(api: ApiService) -> View:
+async def _facts(api: ApiService) -> Facts:
     readiness, (sync, problem) = await asyncio.gather(read_readiness(api), _sync(api))
     settings = api.settings
     sources = () if sync else [source_model(one) for one in await api.sources.look()]
-    facts = Facts(
+    return Facts(
         network=settings.network,
         database=database_kind(settings.database_url),
         contracts=settings.contracts,
@@ -97,14 +96,13 @@ async def _view(api: ApiService) -> View:
         minutes=read_minutes(api, sync.as_of_ledger if sync else 0),
         sources=sources,
     )
-    return view_of(facts)
 
 
 async def _sync(api: ApiService) -> tuple[SyncModel | None, Problem | None]:
     """Return how far the database is, or the problem that keeps it from being told."""
     try:
         async with asyncio.timeout(READ_SECONDS):
-            return await read_sync(api), None
+            return (await api.sync.read()).model, None
     except TimeoutError:
         return None, problem_of(TimedOutError(f"The database did not answer within {READ_SECONDS:g} seconds."))
     except StellarStreamError as error:

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stellar_sdk import Keypair
 
-from stellarstream_core.api.expiring import ExpiringCache
 from stellarstream_core.api.auth.client_domain import LARGEST_FILE, ClientDomains, key_in
 from stellarstream_core.api.auth.domain_names import checked_name, is_public
 from stellarstream_core.api.auth.errors import (
@@ -25,6 +24,7 @@ from stellarstream_core.api.auth.errors import (
     ClientDomainMalformedError,
     ClientDomainUnavailableError,
 )
+from stellarstream_core.api.expiring import ExpiringCache
 
 KEY = Keypair.random().public_key
 NAME = "wallet.example.org"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -327,15 +326,6 @@ def test_expired_keys_are_removed_in_batches_and_others_are_left(keys, storage):
     assert keys.sweep(NOW + KEPT_SECONDS + 6, limit=5) == 2
     assert keys.sweep(NOW + KEPT_SECONDS + 6, limit=5) == 0
     assert count_rows(storage) == 5
-
-
-def test_beginning_removes_expired_keys_now_and_then(keys, storage, monkeypatch):
-    for number in range(3):
-        begin(keys, key=f"old-{number}")
-    later = time.monotonic() + 3600
-    monkeypatch.setattr("stellarstream_core.api.limits.idempotency.monotonic", lambda: later)
-    begin(keys, NOW + KEPT_SECONDS, key="new")
-    assert count_rows(storage) == 1
 
 
 # --- any order of events ----------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellarstream_core.api.live import batches
-from stellarstream_core.api.live.batches import Batch, Piece, UnknownPlaceError, cut
+from stellarstream_core.api.live.batches import NOTHING, Batch, Part, Piece, UnknownPlaceError, cut
 from stellarstream_core.api.live.filters import EVERY_EVENT, EventFilter
 from stellarstream_core.api.live.frames import Frames
 from stellarstream_core.api.live.positions import Place
 from stellarstream_core.api.live.ring import Ring
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.storage import Commit
-from stellarstream_core.testing.scripted import made_event
+from stellarstream_core.testing.scripted import made_contract, made_event
 from tests.api.live.kit import A, B, EventSource
 
 FRAMES = Frames("7d444840-9dc0-11d1-b245-5ffdce74fad2")
@@ -91,7 +91,9 @@ def test_from_every_place_a_reader_gets_what_lies_behind_it_however_the_batches_
         at = place
         while at < ring.end:
             batch = ring.holding(at)
-            got += ids(batch.behind(at, batch.selection(wanted)))
+            part = batch.behind(at, batch.selection(wanted))
+            assert len(ids(part.data)) == part.events
+            got += ids(part.data)
             at = batch.end
         assert got == behind
 
@@ -103,7 +105,7 @@ def test_a_frames_id_is_the_place_behind_its_event(counts, size):
         made = small_batches(pieces, size, patch)
     source = EventSource()
     for batch in made:
-        source.feed(batch.behind(batch.start, batch.select(EVERY_EVENT, FRAMES)))
+        source.feed(batch.behind(batch.start, batch.select(EVERY_EVENT, FRAMES)).data)
     expected = [
         FRAMES.progress(Place(piece.commit.position, number)).decode().removeprefix("id: ").strip()
         for piece in pieces
@@ -175,3 +177,27 @@ def test_readers_of_one_filter_share_the_bytes():
     (batch,) = cut(pieces_of([6]))
     selection = batch.select(EVERY_EVENT, FRAMES)
     assert batch.behind(batch.start, selection) is batch.behind(batch.start, selection)
+
+
+def test_filters_that_nothing_fits_share_one_selection_and_cost_next_to_nothing():
+    (batch,) = cut(
+        [Piece(Commit(1, 1, LedgerRange(1, 1)), 0, [made_event(1, 1, k, A) for k in range(50)], complete=True)]
+    )
+    strangers = [EventFilter.of([made_contract(number)]) for number in range(100, 2_100)]
+    no_topic = EventFilter.of([A], [b"no such topic"])
+    looked = 0
+    real = EventFilter.select
+
+    def select(self, events):
+        nonlocal looked
+        looked += 1
+        return real(self, events)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EventFilter, "select", select)
+        batch.seal([*strangers, no_topic, EVERY_EVENT], FRAMES)
+    assert looked == 2
+    assert {id(batch.selection(wanted)) for wanted in (*strangers, no_topic)} == {id(NOTHING)}
+    assert len(batch.selection(EVERY_EVENT).frames) == 50
+    batch.release()
+    assert batch.behind(batch.start, batch.selection(strangers[0])) == Part(b"", 0)

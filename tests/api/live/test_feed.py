@@ -7,7 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from stellarstream_core.api.live import EventFilter, LiveLimits, Place, Position, parse_position
+from stellarstream_core.api.live import (
+    EventFilter,
+    LiveLimits,
+    Place,
+    Position,
+    TooManyReadersOfClientError,
+    parse_position,
+)
 from stellarstream_core.api.problems import ShuttingDownError, TooManyReadersError
 from tests.api.live.kit import (
     QUICK,
@@ -427,6 +434,46 @@ async def test_no_more_readers_are_taken_than_allowed(storage):
         third.close()
     with pytest.raises(ShuttingDownError):
         feed.subscribe()
+
+
+async def test_no_more_readers_are_taken_of_one_client_or_account_than_allowed(storage):
+    async with feeding(storage, LiveLimits(readers_per_client=2)) as feed:
+        two = [feed.subscribe(owners=["client a"]) for _ in range(2)]
+        with pytest.raises(TooManyReadersOfClientError) as refused:
+            feed.subscribe(owners=["client a", "account G"])
+        assert refused.value.status == 429
+        others = [feed.subscribe(owners=[f"client {number}", "account G"]) for number in range(2)]
+        with pytest.raises(TooManyReadersOfClientError):
+            feed.subscribe(owners=["client b", "account G"])
+        assert feed.readers == 4, "who was refused counts for nobody"
+        two[0].close()
+        two[0].close()
+        again = feed.subscribe(owners=["client a"])
+        with pytest.raises(TooManyReadersOfClientError):
+            feed.subscribe(owners=["client a"])
+        for reader in (*two, *others, again):
+            reader.close()
+        assert len(feed._owners) == 0
+        many = [feed.subscribe() for _ in range(5)]  # of nobody in particular
+        for reader in many:
+            reader.close()
+
+
+async def test_events_that_are_sent_are_counted_once_a_reader(storage):
+    async with feeding(storage, QUICK) as feed, serving(feed, {"b": ONLY_B}) as port:
+        await feed.ready()
+        told = []
+        feed.on_pushed = told.append
+        connections = [await connected(port, filter=name) for name in ("", "", "b")]
+        storage.commit(*events_of_ledger(1, 4))
+        storage.commit(*events_of_ledger(2, 3, B))
+        await connections[0].read_until(lambda: len(connections[0].source.ids) == 7)
+        await connections[2].read_until(lambda: len(connections[2].source.ids) == 3)
+        old = EventSource(last_event_id=str(Position(storage.name, Place(1, 2))))
+        again = await connected(port, old)
+        await again.read_until(lambda: len(old.ids) == 5)
+        await until(lambda: sum(told) == 7 + 7 + 3 + 5)
+        assert 0 not in told
 
 
 # --- the end --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from stellarstream_core.api.live import EVERY_EVENT, EventFilter, Place, Position
 from stellarstream_core.api.live.batches import MOST_SELECTIONS
 from stellarstream_core.api.live.frames import Frames
-from stellarstream_core.api.live.reading import HistoryChangedError
+from stellarstream_core.api.live.reading import HistoryChangedError, read_pieces
 from stellarstream_core.api.live.replays import Replays
+from stellarstream_core.errors import StorageError
 from stellarstream_core.testing.scripted import made_contract
 from tests.api.live.kit import Connection, EventSource, events_of_ledger, until
 
@@ -81,6 +83,96 @@ async def test_the_pages_kept_are_bounded_in_bytes(storage, frames):
         assert replays._shelf._bytes <= 1_000_000 or len(kept) == 1
     assert place == Place(60)
     replays.close()
+
+
+async def test_a_client_far_behind_holds_up_nobody_else(storage, replays, frames, monkeypatch):
+    """Pages are read in turns: whoever asks for one waits for one of each other client, not for all of theirs."""
+    for ledger in range(1, 61):
+        storage.commit(*events_of_ledger(ledger, 256))
+    real, order, one_by_one = storage.commits, [], threading.Semaphore(0)
+
+    def slowly(after, limit=1000):
+        order.append(after + 1)
+        assert one_by_one.acquire(timeout=5)
+        return real(after, limit)
+
+    monkeypatch.setattr(storage, "commits", slowly)
+    busy = [asyncio.create_task(replays.batch(Place(n), "", EVERY_EVENT, frames, "busy")) for n in range(1, 51)]
+    await until(lambda: len(order) == 2)
+    other = asyncio.create_task(replays.batch(Place(60), "", EVERY_EVENT, frames, "other"))
+    shared = asyncio.create_task(replays.batch(Place(50), "", EVERY_EVENT, frames, "third"))
+    await asyncio.sleep(0.01)
+    for _ in range(6):
+        one_by_one.release()
+    async with asyncio.timeout(5):
+        await other
+        await shared
+    assert {50, 60} < set(order[:6])
+    for _ in range(100):
+        one_by_one.release()
+    assert [page[0].start for page in await asyncio.gather(*busy)] == [Place(n) for n in range(1, 51)]
+    assert sorted(order) == [*range(1, 51), 60], "each page once, whoever asked for it"
+
+
+async def test_what_nobody_waits_for_any_more_is_not_read(storage, replays, frames, monkeypatch):
+    for ledger in range(1, 11):
+        storage.commit(*events_of_ledger(ledger, 256))
+    real, order, go_on = storage.commits, [], threading.Event()
+
+    def slowly(after, limit=1000):
+        order.append(after + 1)
+        go_on.wait(5)
+        return real(after, limit)
+
+    monkeypatch.setattr(storage, "commits", slowly)
+    asked = [asyncio.create_task(replays.batch(Place(n), "", EVERY_EVENT, frames, "gone")) for n in range(1, 9)]
+    stays = asyncio.create_task(replays.batch(Place(5), "", EVERY_EVENT, frames, "stays"))
+    await until(lambda: len(order) == 2)
+    for task in asked:
+        task.cancel()
+    await asyncio.wait(asked)
+    assert replays.reading == 3
+    again = asyncio.create_task(replays.batch(Place(6), "", EVERY_EVENT, frames, "stays"))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert ((await stays)[0].start, (await again)[0].start) == (Place(5), Place(6))
+    assert sorted(order) == [1, 2, 5, 6]
+
+
+async def test_pages_and_the_tip_that_fail_are_asked_for_again(storage, replays, frames):
+    storage.commit(*events_of_ledger(1, 2))
+    storage.down = True
+    for question in (replays.tip(), replays.batch(Place(1), "", EVERY_EVENT, frames)):
+        with pytest.raises(StorageError):
+            await question
+    storage.down = False
+    assert (await replays.tip()).place == Place(2)
+    assert (await replays.batch(Place(1), "", EVERY_EVENT, frames))[0].end == Place(2)
+    assert replays.reading == 0
+
+
+async def test_counted_commits_are_read_no_further_than_they_go(storage, frames):
+    for ledger, count in ((1, 3), (2, 0), (3, 2)):
+        storage.commit(*events_of_ledger(ledger, count), first=ledger, last=ledger)
+    with storage.changed:
+        storage.stored = [(replace(commit, events=len(events)), events) for commit, events in storage.stored]
+    limits = []
+    real = storage.commit_page
+
+    def noted(commit, *, after="", skip=0, limit):
+        limits.append((commit.position, skip, limit))
+        return real(commit, after=after, skip=skip, limit=limit)
+
+    storage.commit_page = noted
+    pieces = read_pieces(storage, storage.name, Place(1, 1))
+    assert [(piece.first, len(piece.events), piece.complete) for piece in pieces] == [
+        (1, 2, True),
+        (0, 0, True),
+        (0, 2, True),
+    ]
+    assert limits == [(1, 1, 2), (3, 0, 2)]
+    (beyond, *_) = read_pieces(storage, storage.name, Place(1, 9))
+    assert (beyond.first, list(beyond.events), beyond.complete) == (9, [], True)
 
 
 async def test_a_page_of_another_epoch_is_none(storage, replays, frames):

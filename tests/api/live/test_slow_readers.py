@@ -22,6 +22,8 @@ async def one_that_stopped_reading(feed, port) -> Connection:
 
 async def test_a_slow_reader_is_dropped_with_a_word_and_others_are_not_held_up(storage):
     async with feeding(storage, LIMITS) as feed, serving(feed) as port:
+        reasons = []
+        feed.on_dropped = reasons.append
         slow = await one_that_stopped_reading(feed, port)
         quick = await Connection.open(port, EventSource())
         began = monotonic()
@@ -31,6 +33,7 @@ async def test_a_slow_reader_is_dropped_with_a_word_and_others_are_not_held_up(s
         assert quick.source.ids == IDS
         assert monotonic() - began < 5
         await until(lambda: feed.dropped == 1)
+        assert reasons == ["too-slow"]
 
         source = slow.source
         await slow.read_to_end()

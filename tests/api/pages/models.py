@@ -6,7 +6,7 @@ from typing import Any
 
 from stellarstream_core.api.pages.dashboard import Facts
 from stellarstream_core.api.resources.health import Check, Readiness
-from stellarstream_core.api.resources.sync import (
+from stellarstream_core.api.sync_model import (
     CoverageModel,
     EvidenceModel,
     GapModel,
