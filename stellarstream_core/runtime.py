@@ -7,6 +7,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
+from time import monotonic, sleep
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from stellarstream_core.chain import ChainClient, ChainClientSpec
     from stellarstream_core.scope import Scope
     from stellarstream_core.sources import Source, SourceSpec
-    from stellarstream_core.storage import Storage, StorageSpec
+    from stellarstream_core.storage import SchemaState, Storage, StorageSpec
 
+PREPARING_SECONDS = 2.0
+"""How long a schema that is there in part may be another process's work that is not finished."""
 _SOURCE_METHODS = ("identity", "reach", "ledger_hash", "windows", "close")
 _CHAIN_CLIENT_METHODS = ("ledger_entries", "close")
 
@@ -83,7 +86,7 @@ class Runtime:
         """
         storage = self.connect_storage()
         try:
-            schema = storage.schema()
+            schema = _settled_schema(storage) if create else storage.schema()
             if schema.unknown:
                 raise SchemaError(
                     f"The database {storage.url} was written by a newer stellarstream "
@@ -284,6 +287,16 @@ class Runtime:
             return self.scope(contracts, storage)
         except UsageError:
             return None
+
+
+def _settled_schema(storage: Storage) -> SchemaState:
+    """Return the schema; while another process is preparing the database, wait for it."""
+    schema = storage.schema()
+    end = monotonic() + PREPARING_SECONDS
+    while schema.applied and schema.pending and monotonic() < end:
+        sleep(0.1)
+        schema = storage.schema()
+    return schema
 
 
 def migrations(pending: Sequence[str]) -> str:

@@ -258,8 +258,8 @@ class SqlStorage:
         return str(rows[0][0])
 
     def moment(self) -> Moment:
-        """Return epoch and position in one snapshot."""
-        found = Store.select(Store.epoch, Store.position).tuples()
+        """Return epoch, position and count of events in one snapshot."""
+        found = Store.select(Store.epoch, Store.position, Store.events).tuples()
         return self._backend.read(lambda database: Moment(*next(iter(found.execute(database)))))
 
     def begin_epoch(self) -> str:

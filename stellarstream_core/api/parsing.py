@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
@@ -35,6 +36,8 @@ MOST_VALUES = 100
 FORM = "application/x-www-form-urlencoded"
 
 _NOTHING = Nothing()
+_NUMBER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
+"""A number as everybody reads it: Python takes '1_0', '+5' and '5.0' too, and what stands between may not."""
 
 
 class ParameterReader:
@@ -50,6 +53,8 @@ class ParameterReader:
             if get_origin(info.annotation) in (list, tuple, Sequence)
         }
 
+        self._numbers = {info.alias or name for name, info in model.model_fields.items() if _holds_int(info.annotation)}
+
     def read(self, values: Mapping[str, str] | MultiMapping[str]) -> Any:
         """Return the model. Raises :class:`InvalidParameterError`."""
         if not values and self._model is Nothing:
@@ -63,6 +68,8 @@ class ParameterReader:
             # U+FFFD stands where bytes were no UTF-8: what was asked for is not known
             if not is_plain(value) or not is_plain(name) or "\ufffd" in value:
                 raise self._fault(name, "holds characters that are no text")
+            if name in self._numbers and not _NUMBER.fullmatch(value):
+                raise self._fault(name, "is no whole number in plain digits")
             if name in self._lists:
                 given.setdefault(name, []).append(value)
             elif name in given:
@@ -82,6 +89,10 @@ class ParameterReader:
         return InvalidParameterError(
             "Parameters are not what the route takes.", errors=[FieldError(f"{self._place}.{shown}", what)]
         )
+
+
+def _holds_int(annotation: Any) -> bool:
+    return annotation is int or any(_holds_int(part) for part in get_args(annotation))
 
 
 async def read_body(request: web.Request, model: type[ModelT], *, limit: int, form: bool) -> tuple[ModelT, bytes]:

@@ -114,10 +114,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where a store is in its history: the epoch, and the position of its last commit."""
+    """Where a store is in its history: the epoch, the position of its last commit, and how many events it has.
+
+    The count tells apart what a restore without a new epoch would make look the same.
+    """
 
     epoch: str
     position: int
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +309,7 @@ class Storage(Protocol):
         ...
 
     def moment(self) -> Moment:
-        """Return epoch and position in one snapshot."""
+        """Return epoch, position and count of events in one snapshot."""
         ...
 
     def begin_epoch(self) -> str:

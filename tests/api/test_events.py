@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from stellarstream_core.api.live.positions import parse_position
 from stellarstream_core.event_json import event_to_json
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.scope import Scope
@@ -317,3 +318,57 @@ async def test_many_who_ask_the_same_at_once_are_answered_by_few_readings(client
     assert {response.status for response, _ in answers} == {200}
     assert len({body["nextCursor"] for _, body in answers}) == 1
     assert readings < 45  # of the moment, of what is known, and of the page
+
+
+async def test_position_list_and_stream_leave_nothing_out_while_a_gap_is_filled(client, filled, served, database_url):
+    """A large commit is handed to readers in pieces; a list that is read meanwhile must not be older than a piece."""
+    storage = filled(database_url, (100, 110), [A], HISTORY)
+    store(storage, (900, 910), [A], [made_event(905, contract=A)])  # the watermark stays below the gap
+    api = await served(database_url)
+    gap = [made_event(300 + n // 50, 1 + n % 50, contract=A) for n in range(6_000)]
+    expected = {event.id for event in storage.events(LedgerRange(1, 2_000), Scope.of([A]), limit=10_000)}
+    expected |= {event.id for event in gap}
+    observed = []
+
+    async def observe():
+        _, body = await get(client, api, "/api/v1/sync")
+        place = parse_position(body["livePosition"]).place
+        listed = {item["id"] for item in await pages(client, api, f"/events?contract={A}&limit=200")}
+        observed.append((place, listed))
+
+    async with client.get(f"{api.url}/api/v1/events/live?contract={A}") as stream:
+        reading = asyncio.create_task(stream.content.read())
+        committing = asyncio.create_task(asyncio.to_thread(store, storage, (300, 420), [A], gap))
+        observing = []
+        while not committing.done() or api.service.feed.position < storage.moment().position:
+            observing.append(asyncio.create_task(observe()))
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*observing)
+        reading.cancel()
+    commits = list(storage.commits(0))
+    assert len(observed) > 3
+    for place, listed in observed:
+        behind = [
+            event.id
+            for commit in commits
+            if commit.position >= place.commit
+            for number, event in enumerate(storage.events_of_commit(commit))
+            if commit.position > place.commit or number >= place.taken
+        ]
+        assert listed | set(behind) == expected
+
+
+async def test_another_history_under_the_same_position_is_another_answer(client, filled, served, sqlite_url):
+    filled(sqlite_url, (100, 180), [A], HISTORY)
+    api = await served(sqlite_url)
+    for path in (f"/api/v1/events?contract={A}", f"/api/v1/events/{HISTORY[0].id}"):
+        before, _ = await get(client, api, path)
+        api.service.feed.histories += 1  # as the feed does when what it followed is not there any more
+        after, _ = await get(client, api, path, **{"If-None-Match": before.headers["ETag"]})
+        assert after.status == 200
+
+
+@pytest.mark.parametrize("limit", ["1_0", "5.0", "%2B5", "%205", "٥"])
+async def test_a_number_has_one_spelling(client, api, limit):
+    response, body = await get(client, api, f"/api/v1/events?limit={limit}")
+    assert (response.status, body["code"]) == (400, "invalid-parameter")

@@ -43,6 +43,8 @@ class Feed:
         self.limits = limits or LiveLimits()
         self.closing = False
         self.healthy = False
+        self.histories = 1
+        """How many histories were followed so far: what was answered under an earlier one no longer holds."""
         """Whether the storage is being followed now. Readers stay connected while it is not."""
         self.ring: Ring | None = None
         """The newest commits; None until the storage was read for the first time, another one for each history."""
@@ -244,6 +246,7 @@ class Feed:
         again = self.ring is not None
         self.ring = Ring(Frames(tip.epoch), tip.place, self.limits.ring_bytes)
         if again:
+            self.histories += 1
             self.replays.forget()
             self._call_back(self.position, ())
         return self._all()

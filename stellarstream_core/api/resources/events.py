@@ -164,7 +164,7 @@ async def list_events(call: Call[Nothing, EventsQuery, Nothing]) -> Answer:
     fingerprint = query.fingerprint()
     if query.cursor is not None:
         asked = replace(asked, after=_after(call, fingerprint, query.cursor))
-    key = (api.cursors.name, fingerprint, asked.after, query.limit)
+    key = (api.cursors.name, fingerprint, asked.after, query.limit, api.feed.histories)
     for_ever = _etag("for ever", api.feed.epoch, *key)
     if (kept := api.kept.get(for_ever)) is not None:
         return kept
@@ -197,7 +197,7 @@ async def one_event(call: Call[EventPath, Nothing, Nothing]) -> Answer:
     """Answer ``GET /events/{id}``."""
     api, event_id = call.api, call.path.id
     # an event never changes; only we give out this tag, and only with the event
-    tag = _etag("event", api.feed.epoch, event_id)
+    tag = _etag("event", api.feed.epoch, api.feed.histories, event_id)
     call.unless_unchanged(tag, wildcard=False)
     if api.feed.epoch and (kept := api.kept.get(tag)) is not None:
         return kept
