@@ -361,7 +361,8 @@ async def test_position_list_and_stream_leave_nothing_out_while_a_gap_is_filled(
 async def test_another_history_under_the_same_position_is_another_answer(client, filled, served, sqlite_url):
     filled(sqlite_url, (100, 180), [A], HISTORY)
     api = await served(sqlite_url)
-    for path in (f"/api/v1/events?contract={A}", f"/api/v1/events/{HISTORY[0].id}"):
+    stored = next(event.id for event in HISTORY if event.contract_id == A)
+    for path in (f"/api/v1/events?contract={A}", f"/api/v1/events/{stored}"):
         before, _ = await get(client, api, path)
         api.service.feed.histories += 1  # as the feed does when what it followed is not there any more
         after, _ = await get(client, api, path, **{"If-None-Match": before.headers["ETag"]})
