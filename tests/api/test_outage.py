@@ -369,6 +369,10 @@ def test_a_server_that_says_nothing_makes_the_pool_busy_and_no_more(postgres_url
             began = time.monotonic()
             check_what_is_left(api)
             assert time.monotonic() - began < 8
+            with ThreadPoolExecutor(60) as probes:  # a supervisor goes on asking
+                said = list(probes.map(lambda _: ask(api, "/healthz/ready"), range(60)))
+            assert {one.status for one in said} == {503}
+            assert ask(api, "/metrics").status == 200
             gate.open.set()
             assert {one.result(20).position for one in stuck} == {1}
         until(lambda: is_well(api))
