@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from stellarstream_core.api.problems import DatabaseBusyError
-from stellarstream_core.storage import Storage
+from stellarstream_core.storage import Storage, Totals
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +45,8 @@ class Database:
         self.on_refusal: Callable[[], None] = lambda: None
         self.on_wait: Callable[[], None] = lambda: None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="database")
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="database-probe")
+        self._probing: asyncio.Future[Totals] | None = None
         self._free = asyncio.Semaphore(threads)
         self._writing = asyncio.Semaphore(max(1, min(WRITERS, threads - 1)))
         self._waiting = 0
@@ -59,25 +61,52 @@ class Database:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread and return what it returns; raises what it raises, and ``DatabaseBusyError``."""
         await self._take(self._free)
+        return await self._call((self._free,), lambda: function(*args, **kwargs))
+
+    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the same with a function that writes: so many write at a time that threads are left for readers."""
+        await self._take(self._writing)
+        try:
+            await self._take(self._free)
+        except BaseException:
+            self._writing.release()
+            raise
+        return await self._call((self._free, self._writing), lambda: function(*args, **kwargs))
+
+    async def _call(self, taken: tuple[asyncio.Semaphore, ...], function: Callable[[], T]) -> T:
         # in a copy of the request's context, so that the log there names the request
-        context = copy_context()
-        future = self._pool.submit(lambda: context.run(function, *args, **kwargs))
+        future = self._pool.submit(copy_context().run, function)
         running = asyncio.wrap_future(future)
-        # the thread is free when the function has ended, not when nobody waits for it any more
-        running.add_done_callback(self._done)
+
+        def done(ended: asyncio.Future[T]) -> None:
+            for semaphore in taken:
+                semaphore.release()
+            if not ended.cancelled():
+                ended.exception()  # seen: whoever waited may be gone
+
+        # what was taken is free when the function has ended, not when nobody waits for it any more
+        running.add_done_callback(done)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             future.cancel()
             raise
 
-    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do the same with a function that writes: so many write at a time that threads are left for readers."""
-        await self._take(self._writing)
-        try:
-            return await self.run(function, *args, **kwargs)
-        finally:
-            self._writing.release()
+    async def probe(self) -> Totals:
+        """Return the storage's totals past the pool, or raise why they cannot be read.
+
+        In a thread of its own: whoever asks while it is at it waits for the same answer, so that a
+        database that says nothing holds this thread and no other.
+        """
+        if self._probing is None:
+            self._probing = asyncio.wrap_future(self._prober.submit(self.storage.totals))
+            self._probing.add_done_callback(self._probed)
+        return await asyncio.shield(self._probing)
+
+    def _probed(self, probing: asyncio.Future[Totals]) -> None:
+        self._probing = None
+        if not probing.cancelled():
+            probing.exception()  # seen: whoever waited may be gone
 
     async def _take(self, free: asyncio.Semaphore) -> None:
         if not free.locked():
@@ -99,13 +128,9 @@ class Database:
         self.on_refusal()
         raise DatabaseBusyError("All database connections of this worker are in use.")
 
-    def _done(self, running: asyncio.Future[T]) -> None:
-        self._free.release()
-        if not running.cancelled():
-            running.exception()  # seen: whoever waited may be gone
-
     async def close(self) -> None:
         """Take no more work and wait a moment for what runs."""
+        self._prober.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_SECONDS):

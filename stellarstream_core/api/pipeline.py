@@ -33,7 +33,6 @@ from stellarstream_core.api.problems import (
     Problem,
     RateLimitedError,
     RequestTimeoutError,
-    ShuttingDownError,
     TimedOutError,
     UnknownRouteError,
     problem_of,
@@ -63,7 +62,6 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 LIMITS: web.RequestKey[dict[str, str]] = web.RequestKey("limits", dict)
 CLIENT: web.RequestKey[Client] = web.RequestKey("client", Client)
 _NOTHING = Nothing()
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNREAD = frozenset({RequestTimeoutError.code, BodyTooLargeError.code})
 """Problems after which the rest of the body would have to be read before the connection is of use again."""
 
@@ -212,8 +210,6 @@ class Pipeline:
             preflight.headers.update({request_ids.HEADER: request[REQUEST_ID], hdrs.SERVER: SERVER})
             return preflight
         try:
-            if api.draining and request.method not in _SAFE:
-                raise ShuttingDownError("This worker takes no new work.")
             if route is None:
                 self._count_stray(request)
             response = await handler(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
@@ -26,7 +26,7 @@ from stellarstream_core.api.client_address import AddressReader
 from stellarstream_core.api.cors import Cors
 from stellarstream_core.api.cursors import Cursors
 from stellarstream_core.api.database import Database
-from stellarstream_core.api.knowledge import Knowledge
+from stellarstream_core.api.knowledge import Knowledge, Known
 from stellarstream_core.api.limits.admission import Admission
 from stellarstream_core.api.limits.once import IDEMPOTENCY_PROBLEMS, Once
 from stellarstream_core.api.limits.quota import parse_limit
@@ -99,6 +99,14 @@ class ApiService:
     def public_url(self) -> str:
         """The address in links, without a slash at its end."""
         return self.site.url
+
+    async def known(self, contracts: Iterable[str] = ()) -> Known:
+        """Return what the database holds of these contracts, without any of all that are indexed.
+
+        Ask before reading what the answer is made of: what it says then holds for everything read later.
+        Raises what the database raises.
+        """
+        return await self.knowledge.of(tuple(sorted(set(contracts))), await self.moments.now())
 
     def client_address(self, request: web.Request) -> str:
         """Return the address that a request counts for."""

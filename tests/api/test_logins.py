@@ -149,21 +149,22 @@ def by_us(**changed) -> str:
     return signed(transaction, CLIENT, passphrase=passphrase)
 
 
+def unsigned() -> str:
+    return made(SERVER, CLIENT.public_key, home=HOME, web=HOME, passphrase=PASSPHRASE)
+
+
 REFUSED = {
     "expired": ("challenge-expired", lambda: by_us(begins=-1000, ends=-60)),
     "to come": ("challenge-not-yet-valid", lambda: by_us(begins=600, ends=900)),
     "another network": ("challenge-wrong-network", lambda: by_us(passphrase=PUBNET)),
     "another network's signature": (
         "challenge-wrong-network",
-        lambda: signed(made(SERVER, CLIENT.public_key, home=HOME, web=HOME, passphrase=PASSPHRASE), CLIENT, passphrase=PUBNET),
+        lambda: signed(unsigned(), CLIENT, passphrase=PUBNET),
     ),
     "another service's home": ("challenge-wrong-domain", lambda: by_us(home="other.example")),
     "another login server": ("challenge-wrong-domain", lambda: by_us(web="other.example")),
     "another server's key": ("challenge-not-ours", lambda: by_us(server=OTHER)),
-    "not signed": (
-        "challenge-not-signed-enough",
-        lambda: made(SERVER, CLIENT.public_key, home=HOME, web=HOME, passphrase=PASSPHRASE),
-    ),
+    "not signed": ("challenge-not-signed-enough", unsigned),
     "a stranger's signature": (
         "challenge-unknown-signers",
         lambda: signed(by_us(), OTHER, passphrase=PASSPHRASE),

@@ -16,10 +16,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import stellarstream_core
 from stellarstream_core.api.app import build_app
-from stellarstream_core.api.auth.errors import AuthError
 from stellarstream_core.api.models import Nothing, Parameters, Represented
 from stellarstream_core.api.openapi import PROBLEM_SCHEMA, describe
-from stellarstream_core.api.problems import ApiProblem, catalogue, page_of, problem_of
+from stellarstream_core.api.problems import catalogue, page_of, problem_of
 from stellarstream_core.api.routes import Access, Route
 from stellarstream_core.errors import StellarStreamError
 from tests.api.kit import SIGNING, operations

@@ -192,6 +192,7 @@ def test_migrate_makes_an_empty_database_ready_and_says_when_there_is_nothing_to
     assert [line.split("/")[0] for line in invoke("migrate").out.splitlines()] == [
         "applied sql",
         "applied sql",
+        "applied sql",
         "applied api",
     ]
     assert "up to date" in invoke("migrate").out

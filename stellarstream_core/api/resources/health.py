@@ -80,7 +80,7 @@ async def _database(api: ApiService) -> Check:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             # past the pool: that it is busy is no reason to send requests elsewhere
-            totals = await asyncio.to_thread(api.database.storage.totals)
+            totals = await api.database.probe()
     except StellarStreamError as error:
         return Check(name="database", ok=False, detail=error.title, required=True)  # its message names hosts
     except TimeoutError:

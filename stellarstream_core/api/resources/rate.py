@@ -44,7 +44,7 @@ class RateModel(Represented):
 async def rate(call: Call[Nothing, RateQuery, Nothing]) -> Answer:
     """Answer ``GET /events/rate``."""
     api = call.api
-    known = await api.knowledge.of((), await api.moments.now())
+    known = await api.known()
     minutes = read_minutes(api, known.as_of, call.query.minutes)
     return Answer(
         RateModel(
