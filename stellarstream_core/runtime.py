@@ -7,7 +7,6 @@ from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
-from time import monotonic, sleep
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from stellarstream_core.errors import (
     SettingsError,
     SourceUnusableError,
     StellarStreamError,
+    StorageError,
     UsageError,
 )
 from stellarstream_core.plugins import CORE_MODELS, FAULTS, Plugins
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from stellarstream_core.chain import ChainClient, ChainClientSpec
     from stellarstream_core.scope import Scope
     from stellarstream_core.sources import Source, SourceSpec
-    from stellarstream_core.storage import SchemaState, Storage, StorageSpec
+    from stellarstream_core.storage import Storage, StorageSpec
 
-PREPARING_SECONDS = 2.0
-"""How long a schema that is there in part may be another process's work that is not finished."""
 _SOURCE_METHODS = ("identity", "reach", "ledger_hash", "windows", "close")
 _CHAIN_CLIENT_METHODS = ("ledger_entries", "close")
 
@@ -86,14 +84,14 @@ class Runtime:
         """
         storage = self.connect_storage()
         try:
-            schema = _settled_schema(storage) if create else storage.schema()
+            schema = storage.schema()
             if schema.unknown:
                 raise SchemaError(
                     f"The database {storage.url} was written by a newer stellarstream "
                     f"(it has the migration {schema.unknown[-1]}).",
                     help="Upgrade stellarstream, or use another database.",
                 )
-            if schema.pending and schema.applied:
+            if schema.pending and schema.applied and not (create and _is_unused(storage)):
                 raise SchemaError(
                     f"The database {storage.url} lacks {migrations(schema.pending)}: "
                     "stellarstream or a plugin is newer than it.",
@@ -289,14 +287,15 @@ class Runtime:
             return None
 
 
-def _settled_schema(storage: Storage) -> SchemaState:
-    """Return the schema; while another process is preparing the database, wait for it."""
-    schema = storage.schema()
-    end = monotonic() + PREPARING_SECONDS
-    while schema.applied and schema.pending and monotonic() < end:
-        sleep(0.1)
-        schema = storage.schema()
-    return schema
+def _is_unused(storage: Storage) -> bool:
+    """Tell whether nothing was ever stored: then a schema that is there in part was left by whoever was preparing it.
+
+    That may be a process that was killed, or one that is still at it: migrating waits for that one.
+    """
+    try:
+        return storage.moment().position == 0 and not storage.sync_states() and storage.network_passphrase() is None
+    except StorageError:
+        return False
 
 
 def migrations(pending: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from stellarstream_core.errors import SchemaError, StorageError
 from stellarstream_core.hookspecs import ModelSet
 from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.runtime import Runtime
+from stellarstream_core.settings import NETWORKS
 from stellarstream_core.storage import Commit
 from stellarstream_core.testing.scripted import made_event
 from stellarstream_core.testing.storage_conformance import ALL, ANY, A, B, C, stored, window
@@ -330,3 +333,32 @@ def test_a_sqlite_database_is_in_wal_mode_and_checks_out(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_database_that_was_left_half_prepared_is_prepared_by_the_next_command(open_storage, database_url):
+    """On PostgreSQL each migration is a transaction of its own: a kill in between must not need a hand."""
+    open_storage().migrate()  # the storage's own tables; those of the framework are still to come
+    flags = {"database_url": database_url, "network": "sandbox"}
+    with pytest.raises(SchemaError):
+        Runtime(flags=flags).open_storage()
+    with closing(Runtime(flags=flags).open_storage(create=True)) as storage:
+        assert storage.schema().pending == ()
+
+
+def test_a_database_that_is_in_use_is_never_migrated_by_the_way(open_storage, database_url):
+    storage = open_storage()
+    storage.migrate()
+    storage.bind_network(NETWORKS["sandbox"].passphrase)
+    with pytest.raises(SchemaError, match="api/0001_api"):
+        Runtime(flags={"database_url": database_url, "network": "sandbox"}).open_storage(create=True)
+
+
+def test_many_who_come_at_once_to_an_empty_database_all_find_it_prepared(database_url):
+    flags = {"database_url": database_url, "network": "sandbox"}
+
+    def come(_number: int) -> tuple[str, ...]:
+        with closing(Runtime(flags=flags).open_storage(create=True)) as storage:
+            return storage.schema().pending
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(come, range(8))) == {()}
