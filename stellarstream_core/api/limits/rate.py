@@ -26,8 +26,8 @@ from stellarstream_core.api.limits.slots import Names, Verdict
 
 __all__ = ["Limiter", "MemoryRateLimiter", "Quota", "RateLimiter", "Verdict"]
 
-PATIENCE_SECONDS = 0.0005
-"""How long a row's holder is waited for; it usually holds it for a hundredth of that."""
+PATIENCE_SECONDS = 0.005
+"""How long a row's holder is waited for. It holds it for microseconds, unless it loses its core in that moment."""
 
 MOST_OWED = 4096
 """Clients whose requests wait to be added; of more they are forgotten."""
