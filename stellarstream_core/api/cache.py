@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from stellarstream_core.api.flights import Flights
 from stellarstream_core.api.routes import Answer
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -19,7 +20,7 @@ class AnswerCache:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
         self._kept: OrderedDict[str, Answer] = OrderedDict()
-        self._making: dict[str, asyncio.Task[Answer]] = {}
+        self._making: Flights[str, Answer] = Flights()
         self._bytes = 0
 
     def get(self, tag: str) -> Answer | None:
@@ -36,21 +37,12 @@ class AnswerCache:
         """
         if (kept := self.get(tag)) is not None:
             return kept
-        making = self._making.get(tag)
-        if making is None:
-            making = self._making[tag] = asyncio.ensure_future(self._made(tag, make))
-            making.add_done_callback(lambda done: self._ended(tag, done))
-        return await asyncio.shield(making)
+        return await self._making.join(tag, partial(self._made, tag, make))
 
     async def _made(self, tag: str, make: Callable[[], Awaitable[Answer]]) -> Answer:
         answer = await make()
         self.put(tag, answer)
         return answer
-
-    def _ended(self, tag: str, done: asyncio.Task[Answer]) -> None:
-        del self._making[tag]
-        if not done.cancelled():
-            done.exception()  # seen: every asker may be gone
 
     def put(self, tag: str, answer: Answer) -> None:
         """Keep an answer whose body is bytes."""

@@ -72,10 +72,6 @@ class AddressReader:
         forwarded = request.headers.getall(FORWARDED_FOR, ()) if self._trusted else ()
         return find_client(request.remote, forwarded, self._trusted)
 
-    def of(self, request: BaseRequest) -> str:
-        """Return what a request's client is limited as."""
-        return self.find(request).group
-
 
 def find_client(peer: str | None, forwarded_for: Sequence[str] = (), trusted: TrustedProxies = NO_PROXIES) -> Client:
     """Return the client of a request.

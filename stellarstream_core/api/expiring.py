@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
+
+from stellarstream_core.api.flights import Flights
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -25,7 +27,7 @@ class ExpiringCache(Generic[K, V]):
         self._lasts = lasts
         self._clock = clock
         self._answers: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._running: dict[K, asyncio.Task[V]] = {}
+        self._running: Flights[K, V] = Flights()
 
     def peek(self, key: K) -> V | None:
         """Return the answer that is there and still good, or None."""
@@ -46,12 +48,7 @@ class ExpiringCache(Generic[K, V]):
         kept = self.peek(key)
         if kept is not None:
             return kept
-        running = self._running.get(key)
-        if running is None:
-            running = asyncio.ensure_future(self._looked_up(key, look_up))
-            self._running[key] = running
-            running.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(running)
+        return await self._running.join(key, partial(self._looked_up, key, look_up))
 
     async def _looked_up(self, key: K, look_up: Callable[[K], Awaitable[V]]) -> V:
         began = self._clock()
@@ -62,8 +59,3 @@ class ExpiringCache(Generic[K, V]):
             if len(self._answers) > self._size:
                 self._answers.popitem(last=False)
         return answer
-
-    def _ended(self, key: K, done: asyncio.Task[V]) -> None:
-        del self._running[key]
-        if not done.cancelled():
-            done.exception()  # seen: every asker may be gone

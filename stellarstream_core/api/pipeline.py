@@ -106,10 +106,7 @@ class Endpoint:
             api.limits.refused(client)
             raise
         if route.limited:
-            verdict = api.limits.take(identity, client)
-            request[LIMITS] = verdict.headers
-            if not verdict.allowed:
-                raise RateLimitedError("This client has used up its quota.")
+            count(api, request, identity)
         if self._access is not Access.PUBLIC:
             authorize(identity, self._access, self._scope)
         return identity
@@ -166,6 +163,14 @@ def _next_link(call: Call[Any, Any, Any], cursor: str) -> str:
     return f"{call.api.public_url}{call.request.rel_url.update_query(cursor=cursor).with_fragment(None)}"
 
 
+def count(api: ApiService, request: web.Request, identity: Identity | None) -> None:
+    """Count a request for who asks; raise ``RateLimitedError`` where that was one too many."""
+    verdict = api.limits.take(identity, request[CLIENT].group)
+    request[LIMITS] = verdict.headers
+    if not verdict.allowed:
+        raise RateLimitedError("This client has used up its quota.")
+
+
 class Pipeline:
     """What stands around every request."""
 
@@ -210,8 +215,8 @@ class Pipeline:
             preflight.headers.update({request_ids.HEADER: request[REQUEST_ID], hdrs.SERVER: SERVER})
             return preflight
         try:
-            if route is None:
-                self._count_stray(request)
+            if route is None:  # who looks for holes is stopped like any other client
+                count(api, request, None)
             response = await handler(request)
         except Exception as error:  # whatever it is, the client is told as a problem
             if request.transport is None and isinstance(error, ConnectionError):
@@ -222,13 +227,6 @@ class Pipeline:
         if not response.prepared:
             self._finish(request, response, route)
         return response
-
-    def _count_stray(self, request: web.Request) -> None:
-        """Count a request for what is not there: who looks for holes is stopped like any other client."""
-        verdict = self._api.limits.take(None, request[CLIENT].group)
-        request[LIMITS] = verdict.headers
-        if not verdict.allowed:
-            raise RateLimitedError("This client has used up its quota.")
 
     def _problem(self, request: web.Request, error: Exception) -> web.Response:
         if isinstance(error, web.HTTPException):

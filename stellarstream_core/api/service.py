@@ -10,7 +10,6 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import orjson
-from aiohttp import web
 from loguru import logger
 from pydantic import SecretStr
 
@@ -107,10 +106,6 @@ class ApiService:
         Raises what the database raises.
         """
         return await self.knowledge.of(tuple(sorted(set(contracts))), await self.moments.now())
-
-    def client_address(self, request: web.Request) -> str:
-        """Return the address that a request counts for."""
-        return self.addresses.of(request)
 
 
 @asynccontextmanager

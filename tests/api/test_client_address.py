@@ -161,7 +161,7 @@ async def test_the_client_of_a_real_request_is_found():
     readers = [AddressReader(), AddressReader(["127.0.0.1"])]
 
     async def note(request: web.Request) -> web.Response:
-        seen.append([reader.of(request) for reader in readers])
+        seen.append([reader.find(request).group for reader in readers])
         return web.Response()
 
     app = web.Application()

@@ -26,6 +26,7 @@ from stellarstream_core.api.limits.idempotency import (
     check_key,
     hash_request,
 )
+from stellarstream_core.api.pipeline import CLIENT
 from stellarstream_core.api.problems import TimedOutError
 from stellarstream_core.api.routes import NO_STORE, Call
 from stellarstream_core.errors import StellarStreamError
@@ -58,9 +59,7 @@ class Once:
         Raises ``IDEMPOTENCY_PROBLEMS``, and what ``respond`` raises.
         """
         body_hash = hash_request(raw, call.request.path_qs)
-        caller = (
-            call.identity.account if call.identity is not None else f"client {call.api.client_address(call.request)}"
-        )
+        caller = call.identity.account if call.identity is not None else f"client {call.request[CLIENT].group}"
         found = await self._database.write(
             self._keys.begin, caller, call.route.name, check_key(key), body_hash, int(time.time())
         )

@@ -59,10 +59,6 @@ class Frames:
         """Return a frame that moves the reader's position and dispatches nothing."""
         return self._id + encode_place(place) + b"\n\n"
 
-    def hello(self, place: Place, retry_milliseconds: int) -> bytes:
-        """Return the first frame: after how long to connect again, and from where."""
-        return b"retry: %d\n" % retry_milliseconds + self.progress(place)
-
     def reset(self, place: Place, reason: ResetReason) -> bytes:
         """Return the frame that tells a reader to forget what it knows; it goes on from ``place``."""
         data = _word("reset", reason.value, f"{_RESET_DETAILS[reason]} The stream goes on with what comes now.")

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from stellarstream_core import __version__
 from stellarstream_core.api.knowledge import Known
+from stellarstream_core.api.live.filters import MOST_TOPICS
 from stellarstream_core.api.models import Listed, ListParameters, Nothing, Parameters, Represented
 from stellarstream_core.api.problems import FieldError, InvalidCursorError, InvalidParameterError, NotFoundError
 from stellarstream_core.api.routes import FOR_EVER, NO_CACHE, Answer, Call, Route
@@ -27,7 +28,6 @@ from stellarstream_core.xdr.scval import decode_scval
 from stellarstream_core.xdr.strkey import contract_id_bytes
 
 MOST_CONTRACTS = 25
-MOST_TOPICS = 4
 ANYTHING = "*"
 LONGEST_TOPIC = 4096
 
@@ -177,12 +177,14 @@ async def list_events(call: Call[Nothing, EventsQuery, Nothing]) -> Answer:
     else:  # weak: what is committed while it is read may be in it
         tag = "W/" + _etag("until", moment, known.first, known.as_of, *key)
     call.unless_unchanged(tag)
-    return await api.kept.of(tag, partial(_page, api, asked, query, known, tag))
+    return await api.kept.of(tag, partial(_page, api, asked, query, fingerprint, known, tag))
 
 
-async def _page(api: ApiService, asked: EventQuery, query: EventsQuery, known: Known, tag: str) -> Answer:
+async def _page(
+    api: ApiService, asked: EventQuery, query: EventsQuery, fingerprint: str, known: Known, tag: str
+) -> Answer:
     page, items = await api.database.run(_read_page, api.database.storage, asked, query.limit)
-    cursor = None if page.resume is None else api.cursors.make(LIST, query.fingerprint(), page.resume)
+    cursor = None if page.resume is None else api.cursors.make(LIST, fingerprint, page.resume)
     as_of = min(known.as_of, asked.last)
     lowest = query.from_ledger or min(known.first, asked.last)
     complete = known.complete(lowest, max(_reach(page, asked, as_of), as_of))
