@@ -1,13 +1,15 @@
-"""Reading the chain's state: what a chain client must offer, and what the rest of StellarStream asks of it.
+"""Access to the chain as it is now: what a chain client must offer, and what the rest of StellarStream asks of it.
 
-Sources read history; a chain client reads ledger entries as they are now. It answers with the ledger at
-which they are true, and what it does not name does not exist. A failure is never read as "does not exist".
+Sources read history; a chain client reads ledger entries, tries calls without a trace (simulation), hands in
+signed transactions and tells what became of them. It answers with the ledger at which an answer is true, and
+what it does not name does not exist. A failure is never read as "does not exist".
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from stellarstream_core.errors import ProtocolUpgradeNeededError, SourceMisbehavedError, XdrError
@@ -42,6 +44,92 @@ class LedgerEntries:
     entries: Mapping[bytes, LedgerEntry]
 
 
+@dataclass(frozen=True, slots=True)
+class DiagnosticEvent:
+    """An event of a simulation or of a transaction's diagnostics.
+
+    ``contract`` is a C… id or None, ``type`` is ``contract``, ``system`` or ``diagnostic``; topics and value are
+    XDR of ScVals. ``successful``: the call that published it did not fail.
+    """
+
+    contract: str | None
+    type: str
+    topics: tuple[bytes, ...]
+    value: bytes
+    successful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a transaction would do, true at ``ledger``.
+
+    ``error`` is the node's text where it would fail; the rest is there where it would not. ``data`` is the XDR of
+    ``SorobanTransactionData`` (footprint, resources, resource fee), ``min_resource_fee`` in stroops, ``auth`` XDR of
+    ``SorobanAuthorizationEntry`` each, ``result`` the XDR of the returned ScVal. ``restore`` is the
+    ``SorobanTransactionData`` that must be restored first where archived entries are in the way. ``events`` are those
+    the call would publish and the diagnostics around them.
+    """
+
+    ledger: int
+    error: str | None = None
+    data: bytes = b""
+    min_resource_fee: int = 0
+    auth: tuple[bytes, ...] = ()
+    result: bytes = b""
+    restore: bytes | None = None
+    events: tuple[DiagnosticEvent, ...] = ()
+
+
+class SendStatus(StrEnum):
+    """What a node says of a transaction that was handed in (stellar-rpc ``sendTransaction``)."""
+
+    PENDING = "PENDING"
+    """It is in the node's queue now."""
+    DUPLICATE = "DUPLICATE"
+    """It was handed in before."""
+    TRY_AGAIN_LATER = "TRY_AGAIN_LATER"
+    """The node takes none now, or has one of this account already."""
+    ERROR = "ERROR"
+    """It can never be applied; ``result`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The answer to a transaction handed in: ``hash`` has 64 hex digits, ``result`` is XDR of ``TransactionResult``."""
+
+    hash: str
+    status: SendStatus
+    ledger: int
+    result: bytes | None = None
+    events: tuple[DiagnosticEvent, ...] = ()
+
+
+class TransactionStatus(StrEnum):
+    """What became of a transaction (stellar-rpc ``getTransaction``)."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    NOT_FOUND = "NOT_FOUND"
+    """Not in the ledgers the node keeps: not applied yet, never applied, or too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTransaction:
+    """A transaction's fate. The node knows the ledgers ``oldest`` to ``latest``; ``latest_closed_at`` is Unix seconds.
+
+    ``ledger`` and ``result`` (XDR of ``TransactionResult``) are there where it was applied; ``events`` are its
+    diagnostics, as far as the node keeps them.
+    """
+
+    status: TransactionStatus
+    latest: int
+    latest_closed_at: int
+    oldest: int
+    ledger: int | None = None
+    result: bytes | None = None
+    events: tuple[DiagnosticEvent, ...] = ()
+
+
 class ChainClient(Protocol):
     """An open connection to the chain's present state. It may be used by many tasks at once."""
 
@@ -54,6 +142,25 @@ class ChainClient(Protocol):
         ``SourceUnavailableError`` where nobody answers, ``SourceMisbehavedError`` where what is
         answered cannot be right.
         """
+        ...
+
+    async def simulate(self, envelope: bytes) -> Simulation:
+        """Return what a transaction (XDR of ``TransactionEnvelope``; signatures do not matter) would do.
+
+        A call that would fail is an answer (``error``), not an exception. Bounds and errors as for
+        :meth:`ledger_entries`.
+        """
+        ...
+
+    async def send(self, envelope: bytes) -> Sent:
+        """Hand in a signed transaction. Handing in the same again is safe: the chain applies it at most once.
+
+        Raises ``SourceUnavailableError`` where nobody answered: it may have been taken all the same.
+        """
+        ...
+
+    async def transaction(self, tx_hash: str) -> ChainTransaction:
+        """Return what became of a transaction, by its hash (64 hex digits)."""
         ...
 
     async def close(self) -> None:

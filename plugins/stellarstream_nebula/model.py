@@ -1,0 +1,161 @@
+"""A payment stream: what its events make of it, what only the chain tells, and what a reader is shown.
+
+Amounts are integers in the token's smallest unit (i128), times Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+V1 = "stellarstream-v1"
+V2 = "stellarstream-v2"
+SPLITTER = "splitter-v3"
+SPLITTER_FACTORY = "splitter-factory"
+
+STREAM_FAMILIES = (V1, V2)
+"""The families whose events make streams."""
+
+
+class Status(StrEnum):
+    """What a reader is told. Only the clock turns ACTIVE into COMPLETED without an event."""
+
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    CANCELED = "CANCELED"
+    ARCHIVED = "ARCHIVED"
+
+
+class Curve(StrEnum):
+    """How a stream unlocks between start and end."""
+
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+    STEPS = "steps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """The fold of a stream's events. None where no event tells.
+
+    ``cliff`` None: V1 does not say it. ``withdrawn`` counts what events say was paid out;
+    ``withdrawn_told`` is false where the contract may pay without an event (V1 at head), so that the number
+    says nothing by itself. ``paused_at`` is set while paused; ``paused_before`` is how long earlier pauses lasted.
+    ``closed`` is CANCELED or ARCHIVED once the stream ended by an event, ``completed`` that everything was claimed.
+    ``settled_unlocked`` is what counted as unlocked when it was cancelled. ``removed``: its entry was deleted on
+    chain (V2 ``archived``). ``touched_ledger`` is the ledger of the last event that set ``withdrawn`` or ``closed``.
+    ``first_event`` is the id of the event that created it.
+    """
+
+    contract_id: str
+    stream_id: int
+    family: str
+    first_event: str
+    tx_hash: str
+    created_at: int
+    created_ledger: int
+    updated_ledger: int
+    last_event: str
+    sender: str | None = None
+    receiver: str | None = None
+    beneficiary: str | None = None
+    token: str | None = None
+    total: int | None = None
+    gross: int | None = None
+    start: int | None = None
+    cliff: int | None = None
+    end: int | None = None
+    memo: str | None = None
+    withdrawn: int = 0
+    withdrawn_told: bool = True
+    paused_at: int | None = None
+    paused_before: int = 0
+    closed: Status | None = None
+    completed: bool = False
+    settled_unlocked: int | None = None
+    removed: bool = False
+    frozen: bool = False
+    soulbound: bool = False
+    migrated_from: str | None = None
+    migrated_to: str | None = None
+    split_address: str | None = None
+    split_bps: int = 0
+    touched_ledger: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """What the chain said of a stream at ``ledger``: read from its entry, stored apart from the fold.
+
+    ``missing``: the entry is not there (deleted by ``archived``, or never stored). The rest is the contract's own;
+    ``penalty_bps``, ``step_duration``, ``multiplier_bps``, ``vault`` and ``yield_enabled`` are V2's alone.
+    """
+
+    ledger: int
+    missing: bool = False
+    sender: str | None = None
+    receiver: str | None = None
+    beneficiary: str | None = None
+    token: str | None = None
+    total: int | None = None
+    start: int | None = None
+    cliff: int | None = None
+    end: int | None = None
+    withdrawn: int | None = None
+    closed: bool = False
+    paused_at: int | None = None
+    paused_before: int = 0
+    frozen: bool = False
+    pending: bool = False
+    curve: Curve = Curve.LINEAR
+    step_duration: int = 0
+    multiplier_bps: int = 0
+    penalty_bps: int = 0
+    vault: str | None = None
+    yield_enabled: bool = False
+    yield_recipient: int = 1
+    split_address: str | None = None
+    split_bps: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamView:
+    """A stream as of a moment: the fields of the HTTP API. None where neither events nor a fresh read tell."""
+
+    key: str
+    state: StreamState
+    status: Status
+    sender: str | None
+    receiver: str | None
+    beneficiary: str | None
+    token: str | None
+    total: int | None
+    start: int | None
+    cliff: int | None
+    end: int | None
+    withdrawn: int | None
+    unlocked: int | None
+    withdrawable: int | None
+    yield_enabled: bool | None
+    curve: Curve | None
+    completes_at: int | None
+    """When the clock completes it, if nothing else happens; None while paused, closed or unknown."""
+    state_ledger: int | None
+    """The ledger of the chain read that was used, if one was."""
+
+
+def stream_key(contract_id: str, stream_id: int) -> str:
+    """Return the key of a stream, which is also its ``id`` in the HTTP API."""
+    return f"{contract_id}-{stream_id}"
+
+
+def parse_stream_key(key: str) -> tuple[str, int]:
+    """Return contract and stream id of a key; raise ``ValueError`` where it is none."""
+    contract_id, separator, number = key.partition("-")
+    if not separator or not number.isascii() or not number.isdigit() or (len(number) > 1 and number[0] == "0"):
+        raise ValueError(f"{key!r:.80} is not a stream's id: C…-NUMBER is needed")
+    stream_id = int(number[:21])
+    if stream_id >= 2**64:
+        raise ValueError(f"{key!r:.80} is not a stream's id: its number does not fit 64 bits")
+    return contract_id, stream_id
