@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from stellarstream_core.errors import InvalidStrkeyError, UsageError
 from stellarstream_core.xdr.account import MAX_SIGNERS, MAX_WEIGHT
-from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, account_id_bytes, decode
+from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, account_id_bytes, decode, encode
 from stellarstream_sandbox.pack import u32
 
 MAX_BALANCE = 2**63 - 1
@@ -65,6 +65,13 @@ def signer_key(strkey: str) -> bytes:
     if kind is None or not (_is_signed_payload(payload) if kind == _SIGNED_PAYLOAD else len(payload) == 32):
         raise InvalidStrkeyError(f"{strkey!r:.80} cannot sign for an account: signers begin with G, T, X or P.")
     return u32(kind) + payload
+
+
+def signer_text(key: bytes) -> str:
+    """Return the strkey of a ``SignerKey``; the reverse of :func:`signer_key`."""
+    kind = int.from_bytes(key[:4], "big")
+    version = next(version for version, number in _SIGNER_KINDS.items() if number == kind)
+    return encode(version, key[4:])
 
 
 def _is_signed_payload(raw: bytes) -> bool:

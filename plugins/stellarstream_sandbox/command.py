@@ -149,6 +149,7 @@ def _introduce(network: SandboxNetwork) -> None:
     click.echo(f"\nJSON-RPC    {network.url}")
     click.echo(f"Horizon     {network.horizon_url}")
     click.echo(f"data lake   {network.lake_url}")
+    click.echo(f"friendbot   {network.friendbot_url}?addr=G…")
     if config.lake is not None:
         click.echo(f"            {config.lake.resolve().as_uri()}")
     click.echo(f"passphrase  {network.passphrase}")

@@ -26,6 +26,7 @@ from stellarstream_core.api.serving import serve
 from stellarstream_core.errors import LeadershipError, SettingsError, StorageError, SyncInterruptedError, UsageError
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.hookspecs import CommittedBatch
+from stellarstream_core.projection.opening import open_projectors
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.settings import ENV_CONFIG, ENV_PREFIX, NETWORKS
@@ -227,8 +228,11 @@ async def _sync_and_follow(runtime: Runtime, directory: Path, url: str, stop: as
     try:
         sources = await runtime.open_sources([SOURCE])
         request = SyncRequest(first=FIRST_LEDGER, last=None, scope=runtime.scope(), follow=True)
-        run = SyncRun(request, storage, sources, runtime.settings.passphrase, narrator, [narrator])
-        report = await run.execute(stop)
+        async with open_projectors(runtime, storage) as projectors:
+            run = SyncRun(
+                request, storage, sources, runtime.settings.passphrase, narrator, [narrator], projectors=projectors
+            )
+            report = await run.execute(stop)
     except SyncInterruptedError:
         return  # so early that there is nothing to tell
     finally:
@@ -279,6 +283,9 @@ class Narrator:
     def unserved(self, item: Unserved, next_source: str | None = None) -> None:
         """Name what could not be had."""
         self._say(f"   missing {item.range}: {item.reason.value} ({item.detail})")
+
+    def projecting(self, name: str, done: int, total: int) -> None:
+        """Leave it: what is followed is folded as it comes."""
 
     def following(self, ledger: int, delay: float) -> None:
         """Once the tip is reached, say what was done and what to look at."""

@@ -55,9 +55,10 @@ def get_health(
     }
 
 
-def get_network(_params: Mapping[str, Any], *, passphrase: str) -> dict[str, Any]:
-    """Answer ``getNetwork``; there is no friendbot, and then the key is absent."""
-    return {"passphrase": passphrase, "protocolVersion": PROTOCOL}
+def get_network(_params: Mapping[str, Any], *, passphrase: str, friendbot: str = "") -> dict[str, Any]:
+    """Answer ``getNetwork``; without a friendbot its key is absent."""
+    told = {"friendbotUrl": friendbot} if friendbot else {}
+    return {**told, "passphrase": passphrase, "protocolVersion": PROTOCOL}
 
 
 def get_version_info(_params: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import asyncio
 import errno
 import socket
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,12 +15,13 @@ from aiohttp import web
 from loguru import logger
 
 from stellarstream_core.errors import StellarStreamError, UsageError
-from stellarstream_sandbox import methods
+from stellarstream_sandbox import friendbot, methods
 from stellarstream_sandbox.accounts import AccountSetup
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.get_events import get_events
 from stellarstream_sandbox.horizon.app import PREFIX as HORIZON
 from stellarstream_sandbox.horizon.app import Horizon
+from stellarstream_sandbox.horizon.pages import one_transaction
 from stellarstream_sandbox.horizon.rate_limit import RateLimiter
 from stellarstream_sandbox.jsonrpc import Handler, json_rpc_app
 from stellarstream_sandbox.lake import LakeDirectory, LakeLayout
@@ -28,7 +29,11 @@ from stellarstream_sandbox.lake_http import PREFIX as LAKE
 from stellarstream_sandbox.lake_http import LakeServer
 from stellarstream_sandbox.ledger.closing import ClosedLedger
 from stellarstream_sandbox.ledger_entries import get_ledger_entries
+from stellarstream_sandbox.send import envelope_bytes, send_transaction
+from stellarstream_sandbox.simulate import Moment, simulate_transaction
 from stellarstream_sandbox.simulation import Simulation
+from stellarstream_sandbox.submission.incoming import Incoming, MalformedEnvelopeError, load, read_envelope
+from stellarstream_sandbox.submission.mempool import Status
 
 HEALTHY_SECONDS = 30.0
 """After how long without a ledger ``getHealth`` is an error, unless ledgers are meant to be slower."""
@@ -91,6 +96,11 @@ class SandboxNetwork:
         return self.url + LAKE
 
     @property
+    def friendbot_url(self) -> str:
+        """Where an account is funded: ``?addr=G…``."""
+        return self.url + friendbot.PATH
+
+    @property
     def passphrase(self) -> str:
         """The network's passphrase."""
         return self.config.passphrase
@@ -126,6 +136,30 @@ class SandboxNetwork:
         """
         return self.simulation.set_account(AccountSetup(account, signers or {}, master_weight, thresholds, balance))
 
+    def fund(self, account: str) -> str:
+        """Give a G… account 10,000 each of XLM, USDC and NOVA, as friendbot does; return the transaction's hash.
+
+        It has them from the next ledger on, which makes the account where it is not there. Raises
+        ``InvalidStrkeyError`` where the text is no account.
+        """
+        return self.simulation.friendbot.fund(account).hash.hex()
+
+    def submit(self, envelope: str | bytes) -> str:
+        """Hand in a signed envelope (XDR, or base64 of it) for the next ledger, and return the transaction's hash.
+
+        Raises :class:`UsageError` where ``sendTransaction`` would not say ``PENDING`` or ``DUPLICATE``.
+        """
+        try:
+            raw = envelope_bytes(envelope) if isinstance(envelope, str) else envelope
+            tx = read_envelope(raw, self.simulation.world.directory.network)
+        except MalformedEnvelopeError as error:
+            raise UsageError(f"This is no transaction envelope: {error}.") from None
+        verdict = self.simulation.mempool.hand_in(tx)
+        if verdict.status not in {Status.PENDING, Status.DUPLICATE}:
+            why = "" if verdict.rejection is None else f": {verdict.rejection.code.name}"
+            raise UsageError(f"The sandbox does not take the transaction: {verdict.status}{why}.")
+        return tx.hash.hex()
+
     @property
     def oldest(self) -> int:
         """The oldest ledger that JSON-RPC has."""
@@ -152,6 +186,7 @@ class SandboxNetwork:
         app = json_rpc_app(self._methods())
         self._horizon.add_routes(app)
         self._lake_server.add_routes(app)
+        friendbot.add_routes(app, self.simulation.friendbot, self._tell_funding)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         listening = _listen(self.config.host, self.config.port)
         try:
@@ -190,6 +225,8 @@ class SandboxNetwork:
 
     def close_ledger(self, burst_events: int = 0) -> ClosedLedger:
         """Close the next ledger at once, with a transaction of so many events of ``airdrop`` if asked for.
+
+        What wallets have handed in is applied in it.
 
         For networks that are not ``live``; the close time is the same that the clock would have given.
         """
@@ -241,7 +278,9 @@ class SandboxNetwork:
     def _methods(self) -> Mapping[str, Handler]:
         return {
             "getHealth": self._get_health,
-            "getNetwork": partial(methods.get_network, passphrase=self.passphrase),
+            "getNetwork": lambda params: methods.get_network(
+                params, passphrase=self.passphrase, friendbot=self.friendbot_url
+            ),
             "getVersionInfo": methods.get_version_info,
             "getLatestLedger": lambda params: methods.get_latest_ledger(params, self.simulation.history.snapshot()),
             "getLedgers": self._in_thread(methods.get_ledgers),
@@ -249,7 +288,9 @@ class SandboxNetwork:
             "getTransaction": self._get_transaction,
             "getEvents": self._in_thread(get_events),
             # not aside: the world must not move on while it is read
-            "getLedgerEntries": lambda params: get_ledger_entries(params, self.latest, self.simulation.world),
+            "getLedgerEntries": self._get_ledger_entries,
+            "simulateTransaction": self._simulate_transaction,
+            "sendTransaction": self._send_transaction,
         }
 
     def _in_thread(self, method: Callable[..., dict[str, Any]]) -> Handler:
@@ -274,6 +315,47 @@ class SandboxNetwork:
         tx_hash = params.get("hash")
         ledger = history.transaction_ledger(tx_hash) if isinstance(tx_hash, str) else None
         return methods.get_transaction(params, history.snapshot(), ledger)
+
+    def _get_ledger_entries(self, params: dict[str, Any]) -> dict[str, Any]:
+        simulation = self.simulation
+        return get_ledger_entries(params, self.latest, simulation.world, simulation.last_change)
+
+    async def _simulate_transaction(self, params: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.to_thread(load)
+        simulation = self.simulation
+        history = simulation.history.snapshot()
+        moment = Moment(history.latest, history.close_time(history.latest), simulation.next_ledger()[1])
+        return simulate_transaction(
+            params, moment, simulation.world, simulation.world.directory.network, simulation.nonces
+        )
+
+    async def _send_transaction(self, params: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.to_thread(load)
+        simulation = self.simulation
+        network = simulation.world.directory.network
+        return send_transaction(params, simulation.history.snapshot(), simulation.mempool, network)
+
+    async def _tell_funding(self, tx: Incoming) -> dict[str, Any]:
+        """Return friendbot's transaction as Horizon has it once its ledger has closed.
+
+        Where ledgers close by hand only its hash, envelope and ledger can be told.
+        """
+        if not self.config.live:
+            envelope = b2a_base64(tx.envelope, newline=False).decode("ascii")
+            return {"hash": tx.hash.hex(), "ledger": self.simulation.next_ledger()[0], "envelope_xdr": envelope}
+        history, tx_hash = self.simulation.history, tx.hash.hex()
+        while (ledger := history.transaction_ledger(tx_hash)) is None and not self._closing.is_set():
+            closed = self._ledger_closed
+            await self._either(closed, self._closing)
+        return one_transaction(self.horizon_url, history.archive(), tx_hash, ledger)
+
+    async def _either(self, *events: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
 
 def _listen(host: str, port: int) -> socket.socket:

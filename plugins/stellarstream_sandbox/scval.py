@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def encode_event(event: Event) -> EncodedEvent:
         (
             ZERO,
             ONE,
-            decode(event.contract)[1],
+            address(event.contract)[4:],
             u32(0 if event.type is EventType.SYSTEM else 1),
             ZERO,
             array(topics),
@@ -106,22 +106,34 @@ def _vec(value: v.Vec) -> bytes:
 
 
 def _map(value: v.Map) -> bytes:
-    parts = [_MAP, u32(len(value.entries))]
-    for key, item in value.entries:
+    return _MAP + _entries(value.entries)
+
+
+def _entries(entries: Sequence[tuple[v.Value, v.Value]]) -> bytes:
+    parts = [u32(len(entries))]
+    for key, item in entries:
         parts.append(encode(key))
         parts.append(encode(item))
     return b"".join(parts)
+
+
+def _instance(value: v.Instance) -> bytes:
+    executable = ONE if value.wasm is None else ZERO + value.wasm
+    return _INSTANCE + executable + (ONE + _entries(value.storage) if value.storage else ZERO)
 
 
 _SYMBOL = u32(15)
 _ADDRESS = u32(18)
 _VEC = u32(16) + ONE
 _MAP = u32(17) + ONE
+_INSTANCE = u32(19)
+_INSTANCE_KEY = u32(20)
 
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     v.Bool: lambda value: u32(0) + (ONE if value.truth else ZERO),
     v.Void: lambda _value: u32(1),
     v.ContractError: lambda value: u32(2) + u32(0) + u32(value.code),
+    v.HostError: lambda value: u32(2) + u32(value.type) + u32(value.code),
     v.U32: lambda value: u32(3) + u32(value.number),
     v.I32: lambda value: u32(4) + u32(value.number & 0xFFFFFFFF),
     v.U64: lambda value: u32(5) + u64(value.number),
@@ -138,4 +150,6 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     v.Vec: _vec,
     v.Map: _map,
     v.Address: _address_value,
+    v.Instance: _instance,
+    v.InstanceKey: lambda _value: _INSTANCE_KEY,
 }

@@ -126,6 +126,14 @@ class ContractError:
 
 
 @dataclass(frozen=True, slots=True)
+class HostError:
+    """An error of the host: ``SCErrorType`` (anything but contract) and ``SCErrorCode`` as numbers."""
+
+    type: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class Vec:
     """A list of values."""
 
@@ -137,6 +145,22 @@ class Map:
     """A map as its entries, in the order they are written."""
 
     entries: tuple[tuple[Value, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A contract's own entry (``SCContractInstance``): what it runs, and its instance storage.
+
+    ``wasm`` is the hash of its code; None where it is an asset contract, which the host itself runs.
+    """
+
+    wasm: bytes | None
+    storage: tuple[tuple[Value, Value], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """The key under which a contract's own entry stands (``SCV_LEDGER_KEY_CONTRACT_INSTANCE``)."""
 
 
 Value = (
@@ -157,8 +181,11 @@ Value = (
     | Symbol
     | Address
     | ContractError
+    | HostError
     | Vec
     | Map
+    | Instance
+    | InstanceKey
 )
 
 VOID = Void()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +15,15 @@ from hypothesis import strategies as st
 from stellar_sdk import scval, xdr
 
 from stellarstream_core.events import parse_event_id
+from stellarstream_core.xdr.scval import Arm, ScValue, decode_scval
 from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.economy.bank import Bank, Token
 from stellarstream_sandbox.economy.calls import Refused
 from stellarstream_sandbox.economy.streams_v1 import Curve, StreamsV1
 from stellarstream_sandbox.economy.streams_v2 import FEE_BPS, StreamArgs, StreamsV2
 from stellarstream_sandbox.economy.unlocking import unlocked_v1, unlocked_v2
+from tests.paths import facts
+from tests.sandbox.calling import args, create
 from tests.sandbox.conftest import GENESIS_TIME, closed
 
 LEDGERS = 700
@@ -87,22 +92,83 @@ def test_all_that_streams_do_happens(economy, events):
     v1, older, v2 = (simulation.contracts[name] for name in ("streams-v1", "streams-v1-older", "streams-v2"))
     assert {e.topics[0] for e in of(events, v1)} >= {"create", "soulbound", "pause", "resume", "topup"}
     assert {e.topics[0] for e in of(events, older)} >= {"create", "claim", "cancel", "pause", "unpause", "topup"}
-    actions = Counter(e.value["action"] for e in of(events, v2))
-    wanted = {"create_v2", "split_exec", "claim", "cancel", "top_up", "benefic", "migrated", "btch_crt", "fee_out"}
-    assert set(actions) == wanted
-    assert min(actions.values()) >= 3
+    assert any("proposal_id" in e.value for e in of(events, v1) if e.topics[0] == "create")
+    assert any(e.topics[0] == "approve" for e in of(events, v1))
+    actions = Counter(action_of(e) for e in of(events, v2))
+    often = {"create_v2", "split_exec", "claim", "cancel", "top_up", "benefic", "migrated", "btch_crt", "fee_out"}
+    rarely = {"rate_propose", "rate_accept", "rate_cancel", "refill", "rebalance", "archived", "split", "dust"}
+    assert set(actions) == often | rarely | {"meta_wdrw", "pause", "unpause"}
+    assert min(actions[action] for action in often) >= 3
+
+
+def action_of(event: Decoded) -> str:
+    return event.topics[1] if isinstance(event.topics[0], int) else event.topics[0]
+
+
+def test_every_stream_event_stands_in_the_catalogue(economy):
+    simulation, ledgers = economy
+    catalogue = json.loads(facts("stream-contract-events.json").read_text())["events"]
+    known = {"streams-v1": "Contract-V1", "streams-v1-older": "Contract-V1", "streams-v2": "Contract-V2"}
+    contracts = {simulation.contracts[name]: kind for name, kind in known.items()}
+    seen = Counter()
+    for ledger in ledgers:
+        for event in ledger.events:
+            if event.contract_id not in contracts or event.type != "contract":
+                continue
+            topics = [decode_scval(b64decode(topic)) for topic in event.topics]
+            data = decode_scval(b64decode(event.value))
+            kind = contracts[event.contract_id]
+            found = [one for one in catalogue if one["contract_dir"] == kind and fits(one, topics, data)]
+            assert len(found) == 1, (topics, data, [one["event"] for one in found])
+            seen[kind, found[0]["event"], found[0]["variant"]] += 1
+    assert len(seen) > 30
+
+
+def fits(entry: dict[str, Any], topics: list[ScValue], data: ScValue) -> bool:
+    if entry["topics"] is None or len(entry["topics"]) != len(topics):
+        return False
+    for wanted, topic in zip(entry["topics"], topics, strict=True):
+        if not of_type(topic, wanted["type"]) or wanted.get("value", topic.value) != topic.value:
+            return False
+    wanted = entry["data"]
+    if wanted["kind"] == "scalar":
+        return of_type(data, wanted["type"])
+    if wanted["kind"] == "vec":
+        return data.arm is Arm.VEC and all_of(data.value, wanted["items"])
+    if data.arm is not Arm.MAP:
+        return False
+    fields = {key.value: item for key, item in data.value}
+    if fields.keys() != wanted["fields"].keys():
+        return False
+    if not all(of_type(fields[name], kind) for name, kind in wanted["fields"].items()):
+        return False
+    return wanted["kind"] != "nebula" or all_of(fields["data"].value, wanted["items"])
+
+
+def all_of(values: tuple[ScValue, ...], wanted: list[dict[str, Any]]) -> bool:
+    return len(values) == len(wanted) and all(of_type(v, w["type"]) for v, w in zip(values, wanted, strict=True))
+
+
+def of_type(value: ScValue, described: str) -> bool:
+    """Tell whether a value is of a type of the catalogue, such as ``address|void`` or ``bytes32``."""
+    names = described.split(" ", maxsplit=1)[0].split("|")
+    return (value.arm.name.lower() if value.arm is not Arm.BYTES else f"bytes{len(value.value)}") in names
 
 
 def test_v2_events_have_the_shape_of_the_published_contract(economy, events):
     simulation, _ = economy
     sizes = defaultdict(set)
     for event in of(events, simulation.contracts["streams-v2"]):
+        if action_of(event) in PLAIN_MAPS:
+            assert set(event.value) == PLAIN_MAPS[action_of(event)]
+            assert event.value["timestamp"] == event.now
+            continue
         assert set(event.value) == {"action", "data", "timestamp", "version"}
         assert event.value["version"] == 2
         assert event.value["timestamp"] == event.now
         action = event.value["action"]
         sizes[action].add(len(event.value["data"]))
-        if action in {"btch_crt", "fee_out"}:
+        if action in {"btch_crt", "fee_out", "rebalance", "pause", "unpause"}:
             assert event.topics[0] == action
         else:
             assert event.topics == [event.value["data"][0], action]
@@ -116,24 +182,74 @@ def test_v2_events_have_the_shape_of_the_published_contract(economy, events):
         "migrated": {5},
         "btch_crt": {4},
         "fee_out": {4},
+        "rate_propose": {7},
+        "rate_accept": {6},
+        "rate_cancel": {4},
+        "refill": {6},
+        "rebalance": {5},
+        "archived": {5},
+        "meta_wdrw": {5},
+        "pause": {2},
+        "unpause": {2},
     }
 
 
-def test_v2_pays_what_its_formula_unlocks_and_no_more(economy, events):
+PLAIN_MAPS = {
+    "split": {"beneficiary", "split_address", "split_bps", "stream_id", "timestamp"},
+    "dust": {
+        "dust_amount", "split_address", "split_amount", "split_bps", "stream_id", "timestamp", "to_withdraw", "token"
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stream_args(economy) -> dict[tuple[int, int], dict[str, Any]]:
+    """The arguments of every create_stream of the second contract, by the transaction's place."""
+    found = {}
+    for ledger in economy[1]:
+        for order, transaction in enumerate(ledger.transactions, 1):
+            call = invocation(transaction.envelope)
+            if call is None or call.function_name.sc_symbol != b"create_stream" or len(call.args) != 1:
+                continue
+            found[ledger.sequence, order] = plain(scval.to_native(call.args[0]))
+    return found
+
+
+def invocation(raw: bytes) -> xdr.InvokeContractArgs | None:
+    envelope = xdr.TransactionEnvelope.from_xdr_bytes(raw)
+    tx = envelope.v1.tx if envelope.v1 else envelope.fee_bump.tx.inner_tx.v1.tx
+    body = tx.operations[0].body.invoke_host_function_op
+    return None if body is None else body.host_function.invoke_contract
+
+
+def test_v2_pays_what_its_formula_unlocks_and_no_more(economy, events, stream_args):
     simulation, _ = economy
     contract = simulation.contracts["streams-v2"]
     moved = transfers(events)
     v1_ends = v1_stream_ends(events, simulation.contracts["streams-v1"])
     streams: dict[int, dict[str, Any]] = {}
-    claims = 0
+    claims = Counter()
     for event in of(events, contract):
-        action, data, now = event.value["action"], event.value["data"], event.now
+        action, now = action_of(event), event.now
+        if action in PLAIN_MAPS:
+            if action == "split":
+                split = {"split": event.value["split_address"], "bps": event.value["split_bps"]}
+                streams[event.value["stream_id"]] |= split
+            else:
+                assert event.value["dust_amount"] == event.value["to_withdraw"] * event.value["split_bps"] % 10_000
+            continue
+        data = event.value["data"]
+        stream = streams.get(data[0], {})
         if action == "create_v2":
             number, sender, receiver, token, total, start, cliff, end, at = data[:9]
             assert at == now
+            args = stream_args.get(event.place, {})
             streams[number] = {
                 "sender": sender, "beneficiary": receiver, "token": token, "total": total,
                 "start": start, "cliff": cliff, "end": end, "withdrawn": 0, "open": True,
+                "step": args.get("step_duration", 0), "bps_a_step": args.get("multiplier_bps", 0),
+                "split": args.get("split_address"), "bps": args.get("split_bps", 0),
+                "cycle": args.get("cycle_duration"),
             }  # fmt: skip
         elif action == "migrated":
             number, v1_id, caller, remaining, _ = data
@@ -141,20 +257,27 @@ def test_v2_pays_what_its_formula_unlocks_and_no_more(economy, events):
             streams[number] = {
                 "sender": None, "beneficiary": caller, "token": token, "total": remaining,
                 "start": now, "cliff": now, "end": v1_ends[v1_id], "withdrawn": 0, "open": True,
+                "step": 0, "bps_a_step": 0, "split": None, "bps": 0,
             }  # fmt: skip
             assert (token, simulation.contracts["streams-v1"], contract, remaining) in moved[event.place]
         elif action == "claim":
             number, beneficiary, amount, total_withdrawn, _ = data
-            stream = streams[number]
             stream["withdrawn"] += amount
             assert amount > 0
             assert total_withdrawn == stream["withdrawn"] == unlocked(stream, now)
             assert beneficiary == stream["beneficiary"]
-            assert (stream["token"], contract, beneficiary, amount) in moved[event.place]
-            claims += 1
+            part = amount * stream["bps"] // 10_000 if stream["split"] else 0
+            assert (stream["token"], contract, beneficiary, amount - part) in moved[event.place]
+            if part:
+                assert (stream["token"], contract, stream["split"], part) in moved[event.place]
+            claims["stepped" if stream["step"] else "split" if part else "plain"] += 1
+        elif action == "meta_wdrw":
+            number, beneficiary, to_receiver, fee, _ = data
+            stream["withdrawn"] += to_receiver + fee
+            assert stream["withdrawn"] <= unlocked(stream, now)
+            assert (stream["token"], contract, beneficiary, to_receiver) in moved[event.place]
         elif action == "top_up":
             number, sender, extra, new_total, new_end, _ = data
-            stream = streams[number]
             before = unlocked(stream, now)
             rest = stream["total"] - before + extra
             assert new_end == now + rest * (stream["end"] - stream["start"]) // stream["total"]
@@ -163,30 +286,52 @@ def test_v2_pays_what_its_formula_unlocks_and_no_more(economy, events):
             assert (stream["token"], sender, contract, extra) in moved[event.place]
         elif action == "benefic":
             number, previous, new, _ = data
-            assert streams[number]["beneficiary"] == previous != new
-            streams[number]["beneficiary"] = new
+            assert stream["beneficiary"] == previous != new
+            stream["beneficiary"] = new
         elif action == "cancel":
             number, _, to_receiver, to_sender, _ = data
-            stream = streams[number]
             assert stream["open"]
             assert to_receiver + to_sender == stream["total"] - stream["withdrawn"]
             assert to_receiver >= unlocked(stream, now) - stream["withdrawn"]
             stream["open"] = False
             paid = sum(amount for _, source, _, amount in moved[event.place] if source == contract)
             assert paid == to_receiver + to_sender
-    assert claims > 100
+        elif action == "rate_accept":
+            assert data[3] == now + data[4] // data[2]
+            stream["end"] = data[3]
+        elif action == "refill":
+            number, sender, amount, start, end, _ = data
+            assert (amount, start, end - start) == (stream["total"], stream["end"], stream["cycle"])
+            assert (stream["token"], sender, contract, amount) in moved[event.place]
+            stream |= {"start": start, "end": end, "withdrawn": 0}
+        elif action == "rebalance":
+            token, remaining, held, factor, _ = data
+            cut = [one for one in streams.values() if one["open"] and one["token"] == token]
+            assert remaining == sum(one["total"] - one["withdrawn"] for one in cut)
+            assert factor == held * 10_000 // remaining < 10_000
+            for one in cut:
+                one["total"] = one["withdrawn"] + (one["total"] - one["withdrawn"]) * factor // 10_000
+        elif action == "archived":
+            assert data[1] == data[2] == stream["total"] == stream["withdrawn"]
+            stream["open"] = False
+    assert claims["plain"] > 100
+    assert claims["split"] > 3
+    assert claims["stepped"] > 3
     assert any(stream["withdrawn"] == stream["total"] for stream in streams.values())
     assert len(streams) == max(streams) + 1  # the ids count from 0 without a hole
 
 
 def unlocked(stream: dict[str, Any], now: int) -> int:
-    return unlocked_v2(total=stream["total"], start=stream["start"], cliff=stream["cliff"], end=stream["end"], now=now)
+    return unlocked_v2(
+        total=stream["total"], start=stream["start"], cliff=stream["cliff"], end=stream["end"], now=now,
+        step_duration=stream["step"], multiplier_bps=stream["bps_a_step"],
+    )  # fmt: skip
 
 
 def v1_stream_ends(events: list[Decoded], contract: str) -> dict[int, int]:
     ends = {}
     for event in of(events, contract):
-        if event.topics[0] == "create":
+        if event.topics[0] == "create" and "stream_id" in event.value:
             ends[event.value["stream_id"]] = event.value["end_time"]
         elif event.topics[0] == "topup":
             ends[event.value["stream_id"]] = event.value["new_end_time"]
@@ -199,7 +344,7 @@ def test_the_gross_amount_is_taken_and_the_fee_kept(economy, events):
     moved = transfers(events)
     net = defaultdict(int)
     for event in of(events, contract):
-        if event.value["action"] == "create_v2":
+        if action_of(event) == "create_v2":
             net[event.place] += event.value["data"][4]
     for place, amount in net.items():
         (gross,) = [m[3] for m in moved[place] if m[2] == contract]
@@ -235,12 +380,9 @@ def test_v1_withdraws_and_cancels_without_an_event_of_its_own(economy):
     silent = 0
     for ledger in ledgers:
         for transaction in ledger.transactions:
-            envelope = xdr.TransactionEnvelope.from_xdr_bytes(transaction.envelope)
-            tx = envelope.v1.tx if envelope.v1 else envelope.fee_bump.tx.inner_tx.v1.tx
-            body = tx.operations[0].body.invoke_host_function_op
-            if body is None or not transaction.succeeded:
+            call = invocation(transaction.envelope)
+            if call is None or not transaction.succeeded:
                 continue
-            call = body.host_function.invoke_contract
             if call.function_name.sc_symbol not in (b"withdraw", b"cancel"):
                 continue
             if scval.from_address(xdr.SCVal(xdr.SCValType.SCV_ADDRESS, address=call.contract_address)).address != v1:
@@ -260,7 +402,11 @@ def test_contracts_hold_exactly_what_they_owe(economy):
             owed = sum(s.total - s.withdrawn for s in contract.open.values() if s.token == token)
             assert world.bank.balance(token, contract.contract) == owed
         owed = sum(s.total - s.withdrawn for s in world.v2.open.values() if s.token == token)
-        assert world.bank.balance(token, world.v2.contract) == owed + world.v2.fees.get(token, 0)
+        kept = world.v2.fees.get(token, 0) + world.v2.unowed.get(token, 0)
+        in_vaults = sum(v.principal.get(world.v2.contract, 0) for v in world.vaults.values() if v.token == token)
+        assert world.bank.balance(token, world.v2.contract) + in_vaults == owed + kept
+        assert world.v2.unowed.get(token, 0) >= 0
+    assert any(vault.principal for vault in world.vaults.values())
 
 
 def test_no_open_stream_has_paid_more_than_is_unlocked(economy):
@@ -283,7 +429,7 @@ def test_tokens_are_neither_made_nor_lost(economy, events):
     nova, usdc, xlm = world.nova.contract, world.usdc.contract, world.native.contract
     assert world.bank.total(nova) == before.total(nova)
     minted = sum(e.value for e in of(events, usdc) if e.topics[0] == "mint")
-    burned = sum(e.value for e in of(events, usdc) if e.topics[0] == "burn")
+    burned = sum(e.value for e in of(events, usdc) if e.topics[0] in {"burn", "clawback"})
     assert minted
     assert burned
     assert world.bank.total(usdc) == before.total(usdc) + minted - burned
@@ -295,6 +441,27 @@ def test_some_payments_carry_a_memo_in_their_event(events):
     memos = [e for e in events if isinstance(e.value, dict) and set(e.value) == {"amount", "to_muxed_id"}]
     assert memos
     assert all(event.topics[0] == "transfer" for event in memos)
+
+
+def test_the_activity_leaves_the_streams_of_others_alone():
+    simulation, ledgers = closed(SandboxConfig(seed=6, ledgers=10, genesis_time=GENESIS_TIME, burst_every=0))
+    world, now = simulation.world, ledgers[-1].close_time
+    alice, bob = world.users[:2]
+    opened = [
+        create(world, args(world, alice, bob, start=now, cliff=now, end=now + 300, **terms), now)
+        for terms in ({}, {"is_recurrent": True, "cycle_duration": 60}, {"step_duration": 2**119})
+    ]
+    before = [world.v2.streams.get(number) for number in opened]
+    for _ in range(80):
+        simulation.close_ledger()
+    assert [world.v2.streams.get(number) for number in opened] == before
+
+
+def test_what_was_paused_goes_on(economy, events):
+    simulation, _ = economy
+    paused = [action_of(e) for e in of(events, simulation.contracts["streams-v2"]) if "pause" in str(e.topics[0])]
+    assert paused == ["pause", "unpause"] * (len(paused) // 2)
+    assert not any(vault.is_paused for vault in simulation.world.vaults.values())
 
 
 def test_open_streams_stay_within_bounds(economy):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from stellarstream_sandbox.contract_interfaces import COUNTER, STREAMS_V1
 from stellarstream_sandbox.dice import Dice
 from stellarstream_sandbox.economy.bank import Token
 from stellarstream_sandbox.economy.calls import Event, Invocation, Outcome, Refused
+from stellarstream_sandbox.economy.ours import Ours
+from stellarstream_sandbox.economy.rarities import MOST_OPEN, Rarities
 from stellarstream_sandbox.economy.streams_v1 import Curve, StreamsV1
 from stellarstream_sandbox.economy.streams_v1 import Stream as StreamV1
 from stellarstream_sandbox.economy.streams_v2 import MAX_BATCH, StreamArgs
@@ -15,7 +18,7 @@ from stellarstream_sandbox.economy.streams_v2 import Stream as StreamV2
 from stellarstream_sandbox.economy.world import UNIT, World
 from stellarstream_sandbox.values import I128, U32, U64, VOID, Address, Bool, Bytes, Symbol, Text, Value, Vec
 
-MAX_OPEN = 48
+MAX_OPEN = MOST_OPEN
 """How many streams a contract has open at most, so that a sandbox can run for weeks."""
 
 _DURATIONS = (60, 120, 180, 300, 300, 300, 600, 600, 900, 900, 1200, 1800, 1800, 3600, 3600, 7200, 86_400, 30 * 86_400)
@@ -87,6 +90,8 @@ class Activity:
         self._transactions = transactions
         self._burst_every = burst_every
         self._burst_events = burst_events
+        self._ours = Ours()
+        self._rarities = Rarities(world, seed, self._ours)
         self._classic: dict[Callable[[Dice], Payment], float] = {
             self._native_payment: 10,
             self._asset_payment: 8,
@@ -130,8 +135,11 @@ class Activity:
                 classic.append(self._sponsored(dice, dice.weighted(self._classic)(dice)))
             else:
                 soroban.append(self._sponsored(dice, self._some_call(dice, now)))
-        if self._transactions and sequence % PAYROLL_EVERY == 0:
-            classic.append(self._payroll(sequence))
+        if self._transactions:
+            if sequence % PAYROLL_EVERY == 0:
+                classic.append(self._payroll(sequence))
+            rare = self._rarities.calls(sequence, now)
+            soroban += [Call(one.source, one.invocation, one.run, one.authorised) for one in rare]
         if bursts:
             soroban.append(self.burst(dice, self._burst_events))
         return classic + soroban
@@ -197,17 +205,18 @@ class Activity:
 
     def _v2_create(self, dice: Dice, now: int) -> Call | None:
         v2 = self.world.v2
-        if len(v2.open) >= MAX_OPEN:
+        if len(self._ours.v2(v2)) >= MAX_OPEN:
             return None
         sender, receiver = self._two(dice)
         memo = f"INV{dice.between(1, 99999):05d}" if dice.chance(0.3) else None
         penalty = dice.pick((0, 0, 0, 250, 1000))
         args = self._stream_args(dice, now, sender, receiver, dice.pick(self.world.tokens), penalty, memo)
-        return self._call(sender, v2.contract, "create_stream", (args.value(),), lambda at: v2.create_stream(at, args))
+        run = self._ours.opening(v2, lambda at: v2.create_stream(at, args))
+        return self._call(sender, v2.contract, "create_stream", (args.value(),), run)
 
     def _v2_batch(self, dice: Dice, now: int) -> Call | None:
         v2 = self.world.v2
-        if len(v2.open) >= MAX_OPEN:
+        if len(self._ours.v2(v2)) >= MAX_OPEN:
             return None
         count = dice.between(2, MAX_BATCH)
         sender, _ = self._two(dice)
@@ -215,9 +224,8 @@ class Activity:
         others = [user for user in self.world.users if user != sender]
         batch = [self._stream_args(dice, now, sender, dice.pick(others), token) for _ in range(count)]
         args = (Vec(tuple(one.value() for one in batch)),)
-        return self._call(
-            sender, v2.contract, "create_batch_streams", args, lambda at: v2.create_batch_streams(at, batch)
-        )
+        run = self._ours.opening(v2, lambda at: v2.create_batch_streams(at, batch))
+        return self._call(sender, v2.contract, "create_batch_streams", args, run)
 
     def _v2_withdraw(self, dice: Dice, now: int) -> Call | None:
         v2 = self.world.v2
@@ -228,9 +236,10 @@ class Activity:
         args = (U64(stream.id), Address(caller))
         return self._call(caller, v2.contract, "withdraw", args, lambda at: v2.withdraw(at, stream.id, caller))
 
-    def _v2_cancel(self, dice: Dice, _now: int) -> Call | None:
+    def _v2_cancel(self, dice: Dice, now: int) -> Call | None:
         v2 = self.world.v2
-        stream = self._v2_stream(dice)
+        # One that both must agree to needs two signatures; one that has paid too much takes from the others.
+        stream = self._v2_stream(dice, lambda s: s.cancellation_type == 0 and s.unlocked(now) >= s.withdrawn)
         if stream is None:
             return None
         caller = dice.pick((stream.sender, stream.sender, stream.beneficiary))
@@ -239,8 +248,9 @@ class Activity:
 
     def _v2_top_up(self, dice: Dice, now: int) -> Call | None:
         v2 = self.world.v2
-        # Topping up before the start or after the end rewrites what was unlocked; nobody sane does.
-        stream = self._v2_stream(dice, lambda s: s.start <= now < s.end)
+        # Topping up before the start or after the end rewrites what was unlocked, a vault does not get it, and
+        # steps that do not divide the time unlock more than there is.
+        stream = self._v2_stream(dice, lambda s: s.start <= now < s.end and s.vault is None and s.step_duration == 0)
         if stream is None:
             return None
         extra = max(stream.total // dice.between(2, 10), 1)
@@ -271,7 +281,7 @@ class Activity:
             return None
         args = (Address(token),)
         return self._call(
-            self.world.treasury, v2.contract, "withdraw_treasury", args, lambda at: v2.withdraw_treasury(at, token)
+            self.world.admin, v2.contract, "withdraw_treasury", args, lambda at: v2.withdraw_treasury(at, token)
         )
 
     def _migrate(self, dice: Dice, now: int) -> Call | None:
@@ -279,9 +289,14 @@ class Activity:
         stream = self._v1_stream(
             dice,
             v1,
-            lambda s: s.paused_at is None and s.curve is Curve.LINEAR and s.cliff + s.paused_before <= now < s.end,
+            lambda s: (
+                s.paused_at is None
+                and s.curve is Curve.LINEAR
+                and s.cliff + s.paused_before <= now < s.end
+                and s.unlocked(now) >= s.withdrawn
+            ),
         )
-        if stream is None or len(v2.open) >= MAX_OPEN:
+        if stream is None or len(self._ours.v2(v2)) >= MAX_OPEN:
             return None
         args = (Address(v1.contract), U64(stream.id), Address(stream.receiver))
         return self._call(
@@ -289,14 +304,14 @@ class Activity:
             v2.contract,
             "migrate_stream",
             args,
-            lambda at: v2.migrate_stream(at, v1, stream.id, stream.receiver),
+            self._ours.opening(v2, lambda at: v2.migrate_stream(at, v1, stream.id, stream.receiver)),
         )
 
     # --- the first contract, both generations ---------------------------------------------
 
     def _v1_create(self, dice: Dice, now: int) -> Call | None:
         v1 = self._v1(dice)
-        if len(v1.open) >= MAX_OPEN:
+        if len(self._ours.v1(v1)) >= MAX_OPEN:
             return None
         sender, receiver = self._two(dice)
         token = dice.pick(self.world.tokens)
@@ -320,8 +335,11 @@ class Activity:
             v1.contract,
             "create_stream",
             args,
-            lambda at: v1.create_stream(
-                at, sender, receiver, token.contract, total, start, cliff, end, curve, is_soulbound
+            self._ours.opening(
+                v1,
+                lambda at: v1.create_stream(
+                    at, sender, receiver, token.contract, total, start, cliff, end, curve, is_soulbound
+                ),
             ),
         )
 
@@ -334,9 +352,9 @@ class Activity:
         args = (U64(stream.id), Address(caller))
         return self._call(caller, v1.contract, "withdraw", args, lambda at: v1.withdraw(at, stream.id, caller))
 
-    def _v1_cancel(self, dice: Dice, _now: int) -> Call | None:
+    def _v1_cancel(self, dice: Dice, now: int) -> Call | None:
         v1 = self._v1(dice)
-        stream = self._v1_stream(dice, v1)
+        stream = self._v1_stream(dice, v1, lambda s: s.unlocked(now) >= s.withdrawn)
         if stream is None:
             return None
         caller = dice.pick((stream.sender, stream.sender, stream.receiver))
@@ -424,12 +442,13 @@ class Activity:
         return Call(dice.pick(self.world.users), invocation, lambda _at: silent.note(text), authorised=False)
 
     def _upgrade(self, dice: Dice, _now: int) -> Call:
-        wasm, admin = dice.raw(32), self.world.admin
+        release, admin = dice.raw(32), self.world.admin
         if dice.chance(0.5):
             v1 = self.world.v1
+            wasm = self.world.install(STREAMS_V1, release)
             args: tuple[Value, ...] = (Address(admin), Bytes(wasm))
             return self._call(admin, v1.contract, "upgrade", args, lambda _at: v1.upgrade(admin, wasm))
-        counter = self.world.counter
+        counter, wasm = self.world.counter, self.world.install(COUNTER, release)
         return self._call(admin, counter.contract, "upgrade", (Bytes(wasm),), lambda _at: counter.upgrade(wasm))
 
     # --- choices --------------------------------------------------------------------------
@@ -475,9 +494,9 @@ class Activity:
     def _v1_stream(
         self, dice: Dice, contract: StreamsV1, fits: Callable[[StreamV1], bool] = lambda _stream: True
     ) -> StreamV1 | None:
-        streams = [stream for stream in contract.open.values() if fits(stream)]
+        streams = [stream for stream in self._ours.v1(contract) if fits(stream)]
         return dice.pick(streams) if streams else None
 
     def _v2_stream(self, dice: Dice, fits: Callable[[StreamV2], bool] = lambda _stream: True) -> StreamV2 | None:
-        streams = [stream for stream in self.world.v2.open.values() if fits(stream)]
+        streams = [stream for stream in self._ours.v2(self.world.v2) if fits(stream)]
         return dice.pick(streams) if streams else None

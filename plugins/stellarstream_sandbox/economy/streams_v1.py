@@ -2,70 +2,34 @@
 
 Today it publishes nothing when tokens are withdrawn or a stream is cancelled; only the token's own
 events show it. The older generation publishes both. Functions take the arguments of the published
-contract, in its order.
+contract, in its order, and refuse in the published order of checks with the published numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from stellarstream_sandbox.economy.bank import Bank, transfer_call
-from stellarstream_sandbox.economy.calls import Event, EventType, Outcome, Refused
-from stellarstream_sandbox.economy.unlocking import unlocked_v1
-from stellarstream_sandbox.values import I128, U64, VOID, Address, Bytes, Symbol, Value, record, vec
+from stellarstream_sandbox.economy.calls import Event, EventType, Invocation, Outcome, Refused, panicked
+from stellarstream_sandbox.economy.shelf import Shelf
+from stellarstream_sandbox.economy.stream_v1 import Curve, Fault, Proposal, Stream
+from stellarstream_sandbox.economy.unlocking import i128, quotient, u64
+from stellarstream_sandbox.values import I128, U32, U64, VOID, Address, Bytes, Symbol, Value, record, vec
+
+__all__ = ["KEPT_CLOSED", "Curve", "Fault", "NotMigratable", "Proposal", "Stream", "StreamsV1", "StreamsV1Older"]
+
+KEPT_CLOSED = 2_000
+"""How many ended streams it remembers. On a network all stand in one entry, and fewer than that fit in."""
 
 
-class Fault(IntEnum):
-    """Why a call is refused. The numbers are the simulation's own; they stand in diagnostics only."""
+class NotMigratable(Exception):  # noqa: N818 - an answer to the second contract, which has a number for it
+    """The stream cannot be taken over; ``is_foreign`` where the caller is not who receives it."""
 
-    INVALID_TIME_RANGE = 1
-    INVALID_AMOUNT = 2
-    STREAM_NOT_FOUND = 3
-    UNAUTHORIZED = 4
-    ALREADY_CANCELLED = 5
-    NOTHING_TO_WITHDRAW = 6
-    STREAM_PAUSED = 7
-    STREAM_NOT_PAUSED = 8
-    NOT_MIGRATABLE = 9
-
-
-class Curve(IntEnum):
-    """How a stream unlocks over time."""
-
-    LINEAR = 0
-    EXPONENTIAL = 1
-
-
-@dataclass(slots=True)
-class Stream:
-    """A V1 stream: amounts in the token's smallest unit, times in Unix seconds."""
-
-    id: int
-    sender: str
-    receiver: str
-    token: str
-    total: int
-    start: int
-    cliff: int
-    end: int
-    curve: Curve
-    withdrawn: int = 0
-    paused_at: int | None = None
-    paused_before: int = 0
-
-    def unlocked(self, now: int) -> int:
-        """Return what is unlocked at ``now``, withdrawn or not."""
-        return unlocked_v1(
-            total=self.total,
-            start=self.start,
-            cliff=self.cliff,
-            end=self.end,
-            now=now,
-            paused_at=self.paused_at,
-            paused_before=self.paused_before,
-            is_exponential=self.curve is Curve.EXPONENTIAL,
-        )
+    def __init__(self, *, is_foreign: bool = False, is_empty: bool = False) -> None:
+        super().__init__("this stream cannot be migrated")
+        self.is_foreign = is_foreign
+        self.is_empty = is_empty
 
 
 @dataclass
@@ -75,8 +39,18 @@ class StreamsV1:
     contract: str
     bank: Bank
     wasm: bytes
-    open: dict[int, Stream] = field(default_factory=dict)
+    streams: Shelf[Stream] = field(default_factory=lambda: Shelf(KEPT_CLOSED))
     next_id: int = 0
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+
+    @property
+    def open(self) -> dict[int, Stream]:
+        """The streams that still have something to pay."""
+        return self.streams.open
+
+    def copy(self, bank: Bank) -> Self:
+        """Return the same contract on another bank, to be changed apart from this one."""
+        return replace(self, bank=bank, streams=self.streams.copy(), proposals=dict(self.proposals))
 
     def create_stream(
         self,
@@ -92,96 +66,167 @@ class StreamsV1:
         is_soulbound: bool,
     ) -> Outcome:
         """Take the whole amount from the sender and open a stream; return its id."""
-        if start >= end or not start <= cliff <= end:
-            raise Refused(Fault.INVALID_TIME_RANGE)
+        if start >= end:
+            raise self._refused(Fault.INVALID_TIME_RANGE)
         if total <= 0:
-            raise Refused(Fault.INVALID_AMOUNT)
-        taken = self.bank.transfer(token, sender, self.contract, total)
-        stream = Stream(self.next_id, sender, receiver, token, total, start, cliff, end, curve)
-        self.open[stream.id] = stream
-        self.next_id += 1
+            raise self._refused(Fault.INVALID_AMOUNT)
+        if not start <= cliff <= end:
+            raise panicked("the cliff lies outside the stream")
+        stream, taken = self._open(sender, receiver, token, total, start, cliff, end, curve, is_soulbound)
         events = [taken]
         if is_soulbound:
             events.append(
                 self._event(Symbol("soulbound"), Symbol("locked"), data=vec(U64(stream.id), Address(receiver)))
             )
-        events.append(
-            self._event(
-                Symbol("create"),
-                Address(sender),
-                data=record(
-                    stream_id=U64(stream.id),
-                    sender=Address(sender),
-                    receiver=Address(receiver),
-                    token=Address(token),
-                    total_amount=I128(total),
-                    start_time=U64(start),
-                    end_time=U64(end),
-                    timestamp=U64(now),
-                ),
-            )
-        )
+        events.append(self._created(now, stream))
         pulls = (transfer_call(token, sender, self.contract, total),)
         return Outcome(U64(stream.id), tuple(events), pulls)
 
+    def create_proposal(
+        self,
+        now: int,
+        sender: str,
+        receiver: str,
+        token: str,
+        total: int,
+        start: int,
+        end: int,
+        required: int,
+        deadline: int,
+    ) -> Outcome:
+        """Propose a stream; return the proposal's id. Nothing is taken yet.
+
+        Its event has the same topics as that of a stream.
+        """
+        if start >= end:
+            raise self._refused(Fault.INVALID_TIME_RANGE)
+        if total <= 0:
+            raise self._refused(Fault.INVALID_AMOUNT)
+        if required == 0:
+            raise self._refused(Fault.INVALID_APPROVAL_THRESHOLD)
+        if deadline <= now:
+            raise self._refused(Fault.PROPOSAL_EXPIRED)
+        proposal_id = len(self.proposals)
+        self.proposals[proposal_id] = Proposal(sender, receiver, token, total, start, end, required, deadline)
+        event = self._event(
+            Symbol("create"),
+            Address(sender),
+            data=record(
+                deadline=U64(deadline),
+                end_time=U64(end),
+                proposal_id=U64(proposal_id),
+                receiver=Address(receiver),
+                required_approvals=U32(required),
+                sender=Address(sender),
+                start_time=U64(start),
+                timestamp=U64(now),
+                token=Address(token),
+                total_amount=I128(total),
+            ),
+        )
+        return Outcome(U64(proposal_id), (event,))
+
+    def approve_proposal(self, now: int, proposal_id: int, approver: str) -> Outcome:
+        """Approve; with the last approval the stream is opened, its ``create`` before the ``approve``."""
+        proposal = self.proposals.get(proposal_id)
+        if proposal is None:
+            raise self._refused(Fault.PROPOSAL_NOT_FOUND)
+        if proposal.is_executed:
+            raise self._refused(Fault.PROPOSAL_ALREADY_EXECUTED)
+        if now > proposal.deadline:
+            raise self._refused(Fault.PROPOSAL_EXPIRED)
+        if approver in proposal.approvers:
+            raise self._refused(Fault.ALREADY_APPROVED)
+        executes = proposal.executes_with(approver)
+        events: list[Event] = []
+        pulls: tuple[Invocation, ...] = ()
+        if executes:
+            terms = (proposal.total, proposal.start, proposal.start, proposal.end)
+            stream, taken = self._open(
+                proposal.sender, proposal.receiver, proposal.token, *terms, Curve.LINEAR, is_soulbound=False
+            )
+            events += [taken, self._created(now, stream)]
+            pulls = (transfer_call(proposal.token, proposal.sender, self.contract, proposal.total),)
+        approvers = (*proposal.approvers, approver)
+        self.proposals[proposal_id] = replace(proposal, approvers=approvers, is_executed=executes)
+        data = record(
+            approval_count=U32(len(approvers)),
+            approver=Address(approver),
+            proposal_id=U64(proposal_id),
+            required_approvals=U32(proposal.required),
+            timestamp=U64(now),
+        )
+        events.append(self._event(Symbol("approve"), Address(approver), data=data))
+        return Outcome(VOID, tuple(events), pulls)
+
+    def get_stream(self, stream_id: int) -> Stream:
+        """Return a stream, ended or not."""
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            raise self._refused(Fault.STREAM_NOT_FOUND)
+        return stream
+
     def withdraw(self, now: int, stream_id: int, caller: str) -> Outcome:
         """Pay out everything unlocked; return the amount. Publishes nothing of its own."""
-        stream = self._stream(stream_id)
+        stream = self.get_stream(stream_id)
         if caller != stream.receiver:
-            raise Refused(Fault.UNAUTHORIZED)
+            raise self._refused(Fault.UNAUTHORIZED)
+        if stream.is_closed:
+            raise self._refused(Fault.ALREADY_CANCELLED)
         if stream.paused_at is not None:
-            raise Refused(Fault.STREAM_PAUSED)
-        amount = stream.unlocked(now) - stream.withdrawn
+            raise self._refused(Fault.STREAM_PAUSED)
+        amount = i128(stream.unlocked(now) - stream.withdrawn)
         if amount <= 0:
-            raise Refused(Fault.NOTHING_TO_WITHDRAW)
+            raise self._refused(Fault.INSUFFICIENT_BALANCE)
         paid = self.bank.transfer(stream.token, self.contract, stream.receiver, amount)
-        stream.withdrawn += amount
-        self._close_if_paid(stream)
+        stream = self.streams.put(replace(stream, withdrawn=stream.withdrawn + amount))
         return Outcome(I128(amount), (paid, *self._withdrawn(now, stream, caller, amount)))
 
     def cancel(self, now: int, stream_id: int, caller: str) -> Outcome:
         """Pay the receiver what is unlocked and the sender the rest. Publishes nothing of its own."""
-        stream = self._stream(stream_id)
+        stream = self.get_stream(stream_id)
         if caller not in {stream.sender, stream.receiver}:
-            raise Refused(Fault.UNAUTHORIZED)
+            raise self._refused(Fault.UNAUTHORIZED)
+        if stream.is_closed:
+            raise self._refused(Fault.ALREADY_CANCELLED)
         to_receiver, to_sender, events = self._settle(stream, now, stream.sender)
         return Outcome(VOID, (*events, *self._cancelled(now, stream, caller, to_receiver, to_sender)))
 
     def pause_stream(self, now: int, stream_id: int, caller: str) -> Outcome:
         """Stop the clock. Pausing a paused stream does nothing and publishes nothing."""
-        stream = self._stream(stream_id)
-        if caller != stream.sender:
-            raise Refused(Fault.UNAUTHORIZED)
+        stream = self._senders(stream_id, caller)
         if stream.paused_at is not None:
             return Outcome(VOID)
-        stream.paused_at = now
+        self.streams.put(replace(stream, paused_at=now))
         return Outcome(VOID, (self._paused(now, stream, caller),))
 
     def resume_stream(self, now: int, stream_id: int, caller: str) -> Outcome:
         """Let the clock go on."""
-        stream = self._stream(stream_id)
-        if caller != stream.sender:
-            raise Refused(Fault.UNAUTHORIZED)
+        stream = self._senders(stream_id, caller)
         if stream.paused_at is None:
-            raise Refused(Fault.STREAM_NOT_PAUSED)
-        paused = now - stream.paused_at
-        stream.paused_before += paused
-        stream.paused_at = None
+            raise self._refused(Fault.STREAM_NOT_PAUSED)
+        paused = u64(now - stream.paused_at)
+        self.streams.put(replace(stream, paused_before=u64(stream.paused_before + paused), paused_at=None))
         return Outcome(VOID, (self._resumed(now, stream, caller, paused),))
 
     def top_up_stream(self, now: int, stream_id: int, sender: str, amount: int) -> Outcome:
-        """Add to a stream at its rate: the end moves, and what is unlocked per second stays."""
-        stream = self._stream(stream_id)
-        if sender != stream.sender:
-            raise Refused(Fault.UNAUTHORIZED)
-        if amount <= 0 or now >= stream.end:
-            raise Refused(Fault.INVALID_AMOUNT)
+        """Add to a stream at its rate: the end moves, and what is unlocked per second stays.
+
+        A stream of less than one unit a second has the rate 0, by which the contract divides.
+        """
+        if amount <= 0:
+            raise self._refused(Fault.INVALID_AMOUNT)
+        stream = self._senders(stream_id, sender)
+        if now >= stream.end:
+            raise self._refused(Fault.INVALID_AMOUNT)
         rate = stream.total // (stream.end - stream.start)
+        self.bank.check(stream.token, sender, amount)
         if rate == 0:
-            raise Refused(Fault.INVALID_AMOUNT)
+            raise panicked("attempt to divide by zero")
         taken = self.bank.transfer(stream.token, sender, self.contract, amount)
-        stream.total += amount
-        stream.end += amount // rate
+        stream = self.streams.put(
+            replace(stream, total=i128(stream.total + amount), end=u64(stream.end + quotient(amount, rate)))
+        )
         event = self._event(
             Symbol("topup"),
             U64(stream.id),
@@ -214,37 +259,90 @@ class StreamsV1:
         The published contract pays the rest to the sender, which leaves the migrated stream without
         funds; here it goes to the contract that takes the stream over.
         """
-        stream = self._stream(stream_id)
-        if caller != stream.receiver:
-            raise Refused(Fault.UNAUTHORIZED)
-        if stream.paused_at is not None or now >= stream.end:
-            raise Refused(Fault.NOT_MIGRATABLE)
+        stream = self.streams.get(stream_id)
+        if stream is None or caller != stream.receiver:
+            raise NotMigratable(is_foreign=True)
+        if stream.is_closed or stream.paused_at is not None or now >= stream.end:
+            raise NotMigratable
         if stream.total - stream.unlocked(now) <= 0:
-            raise Refused(Fault.NOT_MIGRATABLE)
+            raise NotMigratable(is_empty=True)
         _, remaining, events = self._settle(stream, now, heir)
         return stream, remaining, events
 
     def _settle(self, stream: Stream, now: int, heir: str) -> tuple[int, int, tuple[Event, ...]]:
+        """Close a stream: what is unlocked goes to the receiver, the rest to ``heir``.
+
+        As in the published contract a stream that has paid more than is unlocked (topping up can do that) gives
+        the heir the whole rest all the same.
+        """
         unlocked = stream.unlocked(now)
         to_receiver, rest = unlocked - stream.withdrawn, stream.total - unlocked
+        self.bank.check(stream.token, self.contract, max(to_receiver, 0) + max(rest, 0))
         events = []
         if to_receiver > 0:
             events.append(self.bank.transfer(stream.token, self.contract, stream.receiver, to_receiver))
         if rest > 0:
             events.append(self.bank.transfer(stream.token, self.contract, heir, rest))
-        stream.withdrawn = unlocked
-        del self.open[stream.id]
+        self.streams.put(replace(stream, withdrawn=unlocked, is_closed=True))
         return to_receiver, rest, tuple(events)
 
-    def _close_if_paid(self, stream: Stream) -> None:
-        if stream.withdrawn == stream.total:
-            del self.open[stream.id]
+    def _open(
+        self,
+        sender: str,
+        receiver: str,
+        token: str,
+        total: int,
+        start: int,
+        cliff: int,
+        end: int,
+        curve: Curve,
+        is_soulbound: bool,
+    ) -> tuple[Stream, Event]:
+        """Take a stream's amount and store it; return it and the token's event."""
+        taken = self.bank.transfer(token, sender, self.contract, total)
+        stream = Stream(
+            self.next_id,
+            sender,
+            receiver,
+            token,
+            total,
+            start,
+            cliff,
+            end,
+            curve,
+            is_soulbound=is_soulbound,
+            deposited=total,
+        )
+        self.next_id += 1
+        return self.streams.put(stream), taken
 
-    def _stream(self, stream_id: int) -> Stream:
-        stream = self.open.get(stream_id)
-        if stream is None:
-            raise Refused(Fault.STREAM_NOT_FOUND if stream_id >= self.next_id else Fault.ALREADY_CANCELLED)
+    def _created(self, now: int, stream: Stream) -> Event:
+        return self._event(
+            Symbol("create"),
+            Address(stream.sender),
+            data=record(
+                stream_id=U64(stream.id),
+                sender=Address(stream.sender),
+                receiver=Address(stream.receiver),
+                token=Address(stream.token),
+                total_amount=I128(stream.total),
+                start_time=U64(stream.start),
+                end_time=U64(stream.end),
+                timestamp=U64(now),
+            ),
+        )
+
+    def _senders(self, stream_id: int, caller: str) -> Stream:
+        """Return a stream that only its sender may change, and only until it is closed."""
+        stream = self.get_stream(stream_id)
+        if caller != stream.sender:
+            raise self._refused(Fault.UNAUTHORIZED)
+        if stream.is_closed:
+            raise self._refused(Fault.ALREADY_CANCELLED)
         return stream
+
+    def _refused(self, fault: Fault) -> Refused:
+        return Refused(fault, contract=self.contract)
 
     def _event(self, *topics: Value, data: Value) -> Event:
         return Event(self.contract, topics, data)

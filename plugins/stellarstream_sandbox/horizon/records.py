@@ -11,8 +11,10 @@ from binascii import b2a_base64
 from typing import Any
 
 from stellarstream_core.events import format_close_time
+from stellarstream_sandbox import values as v
+from stellarstream_sandbox.accounts import signer_text
 from stellarstream_sandbox.history import HistorySnapshot, StoredLedger
-from stellarstream_sandbox.horizon.envelopes import read_envelope
+from stellarstream_sandbox.horizon.envelopes import Envelope, envelope_of
 from stellarstream_sandbox.ledger.closing import TransactionRecord
 from stellarstream_sandbox.ledger.header import PROTOCOL
 
@@ -78,12 +80,12 @@ def transaction_record(
 
     Asked by the inner hash, Horizon names the fee bump by that hash and shows the inner signatures.
     """
-    envelope = read_envelope(record.envelope)
+    envelope = envelope_of(record.envelope)
     outer = record.hash.hex()
     name = asked or outer
     token = str(transaction_token(ledger.sequence, order))
     self_link = f"{base}/transactions/{name}"
-    signatures = [_base64(envelope.signature)]
+    signatures = [_base64(one) for one in envelope.signatures]
     body: dict[str, Any] = {
         "_links": {
             "self": {"href": self_link},
@@ -111,15 +113,13 @@ def transaction_record(
         "result_xdr": _base64(record.result),
         "result_meta_xdr": _base64(record.meta),
         "fee_meta_xdr": _base64(record.fee_changes),
-        "memo_type": "none" if envelope.memo is None else "text",
+        "memo_type": envelope.memo_type,
         "signatures": signatures,
-        "preconditions": {"timebounds": {"min_time": str(envelope.min_time), "max_time": str(envelope.max_time)}},
+        **_memo(envelope),
+        **_preconditions(envelope),
     }
-    if envelope.memo is not None:
-        body["memo_bytes"] = _base64(envelope.memo)
-        body["memo"] = envelope.memo.decode(errors="replace").replace("\0", "")
-    if record.inner_hash is not None and envelope.bump_signature is not None:
-        outer_signatures = [_base64(envelope.bump_signature)]
+    if record.inner_hash is not None:
+        outer_signatures = [_base64(one) for one in envelope.bump_signatures]
         body["fee_bump_transaction"] = {"hash": outer, "signatures": outer_signatures}
         body["inner_transaction"] = {
             "hash": record.inner_hash.hex(),
@@ -129,6 +129,42 @@ def transaction_record(
         if name == outer:
             body["signatures"] = outer_signatures
     return body
+
+
+def _memo(envelope: Envelope) -> dict[str, str]:
+    match envelope.memo:
+        case v.Text(raw):
+            return {"memo_bytes": _base64(raw), "memo": raw.decode(errors="replace").replace("\0", "")}
+        case v.U64(number):
+            return {"memo": str(number)}
+        case v.Bytes(raw):
+            return {"memo": _base64(raw)}
+    return {}
+
+
+def _preconditions(envelope: Envelope) -> dict[str, Any]:
+    """Return the preconditions; bounds that do not bind are left out."""
+    found = envelope.preconditions
+    if found is None:
+        return {}
+    told: dict[str, Any] = {}
+    if found.min_time or found.max_time:
+        told["timebounds"] = {"min_time": str(found.min_time)}
+        if found.max_time:
+            told["timebounds"]["max_time"] = str(found.max_time)
+    if found.min_ledger or found.max_ledger:
+        told["ledgerbounds"] = {"min_ledger": found.min_ledger}
+        if found.max_ledger:
+            told["ledgerbounds"]["max_ledger"] = found.max_ledger
+    if found.min_sequence is not None:
+        told["min_account_sequence"] = str(found.min_sequence)
+    if found.min_sequence_age:
+        told["min_account_sequence_age"] = str(found.min_sequence_age)
+    if found.min_sequence_gap:
+        told["min_account_sequence_ledger_gap"] = found.min_sequence_gap
+    if found.extra_signers:
+        told["extra_signers"] = [signer_text(signer) for signer in found.extra_signers]
+    return {"preconditions": told}
 
 
 def root_record(base: str, view: HistorySnapshot, passphrase: str) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from stellarstream_sandbox.economy.activity import Call, Intent, Payment
 from stellarstream_sandbox.economy.calls import Invocation, Outcome, Refused
 from stellarstream_sandbox.economy.world import Account, World
 from stellarstream_sandbox.get_events import EventRecord
-from stellarstream_sandbox.ledger.entries import account_entry, change
-from stellarstream_sandbox.ledger.envelopes import BASE_FEE, Signer, Transaction
+from stellarstream_sandbox.ledger.changes import AccountChanges
+from stellarstream_sandbox.ledger.entries import change
+from stellarstream_sandbox.ledger.envelopes import Signer, Transaction
+from stellarstream_sandbox.ledger.fees import BASE_FEE, RENT, non_refundable_fee, refundable_fee
 from stellarstream_sandbox.ledger.header import HeaderChain
 from stellarstream_sandbox.ledger.outcomes import (
     Applied,
@@ -25,6 +27,9 @@ from stellarstream_sandbox.ledger.outcomes import (
 )
 from stellarstream_sandbox.pack import ONE, ZERO, array, i64, u32, u64
 from stellarstream_sandbox.scval import EncodedEvent, encode, encode_event
+from stellarstream_sandbox.submission.admission import inclusion_fee, resource_fee
+from stellarstream_sandbox.submission.applying import WalletTransactions, transaction_of
+from stellarstream_sandbox.submission.incoming import Incoming
 
 _LEDGER_CLOSE_META_V2 = u32(2)
 _GENERALIZED_TX_SET_V1 = ONE
@@ -35,8 +40,6 @@ _FEE_PER_WRITTEN_KB = 1_000
 _SOROBAN_STATE_SIZE = 50_000_000
 
 _REFUNDABLE = 60_000
-_RENT = 3_000
-_STROOPS_A_BYTE = 10
 
 
 class TransactionRecord(NamedTuple):
@@ -80,7 +83,7 @@ class ClosedLedger(NamedTuple):
 class _Pending:
     """A transaction between the charging of fees and its result."""
 
-    intent: Intent
+    intent: Intent | Incoming
     payer: Account
     inclusion_fee: int
     resource_fee: int
@@ -89,20 +92,39 @@ class _Pending:
 
 
 class LedgerCloser:
-    """Closes one ledger after the other on a world."""
+    """Closes one ledger after the other on a world.
+
+    ``touched`` is the last ledger in which each contract was called or published an event.
+    """
 
     def __init__(self, world: World, chain: HeaderChain) -> None:
         self.world = world
         self.chain = chain
+        self.changes = AccountChanges(world)
         self._native = world.native.contract
         self._signer = Signer(world.directory)
+        self.wallets = WalletTransactions(world, self.changes)
+        self.touched: dict[str, int] = {}
 
-    def close(self, sequence: int, close_time: int, intents: Sequence[Intent]) -> ClosedLedger:
-        """Apply the transactions in this order and return the ledger."""
-        pending = [self._charge(sequence, intent) for intent in intents]
+    def close(
+        self, sequence: int, close_time: int, intents: Sequence[Intent], incoming: Sequence[Incoming] = ()
+    ) -> ClosedLedger:
+        """Apply the transactions in this order and return the ledger.
+
+        Those of wallets come before the network's own: the classic ones first, the contract calls between the
+        others' payments and calls. They must have been judged to be in order.
+        """
+        payments = [intent for intent in intents if isinstance(intent, Payment)]
+        calls = [intent for intent in intents if isinstance(intent, Call)]
+        wallets_payments = [tx for tx in incoming if not tx.is_soroban]
+        wallets_calls = [tx for tx in incoming if tx.is_soroban]
+        order: list[Intent | Incoming] = [*wallets_payments, *payments, *wallets_calls, *calls]
+        pending = [self._charge(sequence, one) for one in order]
         applied = [self._apply(sequence, close_time, one) for one in pending]
         for one in applied:
             self._refund(sequence, one)
+
+        self._touch(sequence, pending, applied)
 
         previous = self.chain.hash
         pairs, records, processed = [], [], []
@@ -131,32 +153,58 @@ class LedgerCloser:
         events = _event_records(sequence, close_time, applied)
         return ClosedLedger(sequence, close_time, self.chain.hash, header, close_meta, records, events)
 
+    def _touch(self, sequence: int, pending: Sequence[_Pending], applied: Sequence[Applied]) -> None:
+        for one, done in zip(pending, applied, strict=True):
+            if done.value is None:
+                continue
+            if isinstance(one.intent, Call):
+                self.touched[one.intent.invocation.contract] = sequence
+            for event in done.events[0]:
+                self.touched[event.event.contract] = sequence
+            if isinstance(one.intent, Incoming):
+                self.touched.update((contract, sequence) for contract in one.intent.contracts)
+
     # --- fees before, transactions, refunds after -----------------------------------------
 
-    def _charge(self, sequence: int, intent: Intent) -> _Pending:
-        payer = self.world.accounts[intent.sponsor or intent.source]
-        inclusion = BASE_FEE * (intent.operations if intent.sponsor is None else intent.operations + 1)
-        resources = 0
-        if isinstance(intent, Call):
-            resources = _non_refundable(intent) + _REFUNDABLE
-        before = self._entry(payer)
-        self.world.bank.charge(self._native, payer.id, inclusion + resources)
-        payer.modified = sequence
-        event = encode_event(self.world.bank.fee_event(self._native, payer.id, inclusion + resources))
-        return _Pending(intent, payer, inclusion, resources, event, change(before, self._entry(payer)))
+    def _charge(self, sequence: int, intent: Intent | Incoming) -> _Pending:
+        if isinstance(intent, Incoming):
+            payer, inclusion, resources = intent.payer, inclusion_fee(intent), resource_fee(intent)
+        else:
+            payer = intent.sponsor or intent.source
+            inclusion = BASE_FEE * (intent.operations if intent.sponsor is None else intent.operations + 1)
+            resources = 0
+            if isinstance(intent, Call):
+                resources = non_refundable_fee(len(intent.invocation.args)) + _REFUNDABLE
+        account = self.world.accounts[payer]
+        before = self.changes.entry(account)
+        self.world.bank.charge(self._native, payer, inclusion + resources)
+        account.modified = sequence
+        event = encode_event(self.world.bank.fee_event(self._native, payer, inclusion + resources))
+        return _Pending(intent, account, inclusion, resources, event, change(before, self.changes.entry(account)))
 
     def _apply(self, sequence: int, close_time: int, pending: _Pending) -> Applied:
         intent = pending.intent
         source = self.world.accounts[intent.source]
         before_changes: list[bytes] = []
-        if intent.sponsor is not None:
-            entry = self._entry(pending.payer)
+        if (intent.bump_fee if isinstance(intent, Incoming) else intent.sponsor) is not None:
+            entry = self.changes.entry(pending.payer)
             before_changes += change(entry, entry)
-        entry = self._entry(source)
-        source.seq_num += 1
+        entry = self.changes.entry(source)
+        source.seq_num = intent.sequence if isinstance(intent, Incoming) else source.seq_num + 1
         source.seq_ledger, source.seq_time, source.modified = sequence, close_time, sequence
-        before_changes += change(entry, self._entry(source))
+        before_changes += change(entry, self.changes.entry(source))
 
+        if isinstance(intent, Incoming):
+            applied = Applied(
+                transaction_of(intent),
+                (),
+                fee=pending.inclusion_fee + pending.resource_fee,
+                fee_event=pending.fee_event,
+                fee_changes=pending.fee_changes,
+                before_changes=before_changes,
+            )
+            self.wallets.apply(sequence, close_time, intent, applied)
+            return applied
         if isinstance(intent, Payment):
             return self._pay(sequence, close_time, pending, intent, before_changes)
         return self._call(sequence, close_time, pending, intent, before_changes)
@@ -164,7 +212,7 @@ class LedgerCloser:
     def _call(
         self, sequence: int, close_time: int, pending: _Pending, call: Call, before_changes: list[bytes]
     ) -> Applied:
-        balances = self._balances()
+        balances = self.changes.balances()
         outcome: Outcome | None = None
         refused: Refused | None = None
         try:
@@ -172,14 +220,14 @@ class LedgerCloser:
         except Refused as error:
             refused = error
         applied = self._applied(
-            close_time, pending, before_changes, [refused is None], outcome.pulls if outcome else ()
+            close_time, pending, call, before_changes, [refused is None], outcome.pulls if outcome else ()
         )
         if outcome is not None:
-            applied.operation_changes = [self._changed(sequence, balances)]
+            applied.operation_changes = [self.changes.since(sequence, balances)]
             applied.events = [[encode_event(event) for event in outcome.events]]
             applied.value = encode(outcome.value)
         if refused is not None:
-            applied.diagnostics = failure_diagnostics(call, refused.code, refused.attempted)
+            applied.diagnostics = failure_diagnostics(call, refused)
         applied.soroban_fees = _soroban_fees(call, applied)
         return applied
 
@@ -193,7 +241,7 @@ class LedgerCloser:
         events: list[list[EncodedEvent]] = []
         changes: list[list[bytes]] = []
         for target, amount in payment.transfers:
-            balances = self._balances()
+            balances = self.changes.balances()
             try:
                 event = bank.transfer(token, source, target, amount, payment.memo)
             except Refused:
@@ -201,8 +249,8 @@ class LedgerCloser:
             else:
                 outcomes.append(True)
                 events.append([encode_event(event)])
-                changes.append(self._changed(sequence, balances))
-        applied = self._applied(close_time, pending, before_changes, outcomes)
+                changes.append(self.changes.since(sequence, balances))
+        applied = self._applied(close_time, pending, payment, before_changes, outcomes)
         if applied.succeeded:
             applied.events, applied.operation_changes = events, changes
         else:
@@ -217,37 +265,21 @@ class LedgerCloser:
         self,
         close_time: int,
         pending: _Pending,
+        intent: Intent,
         before_changes: list[bytes],
         outcomes: list[bool],
         pulls: Sequence[Invocation] = (),
     ) -> Applied:
         """Return the transaction signed, with its fees and nothing else of what it did."""
-        seq_num = self.world.accounts[pending.intent.source].seq_num
+        seq_num = self.world.accounts[intent.source].seq_num
         return Applied(
-            self._signer.sign(pending.intent, seq_num, close_time, pending.resource_fee, pulls),
+            self._signer.sign(intent, seq_num, close_time, pending.resource_fee, pulls),
             outcomes,
             fee=pending.inclusion_fee + pending.resource_fee,
             fee_event=pending.fee_event,
             fee_changes=pending.fee_changes,
             before_changes=before_changes,
         )
-
-    def _balances(self) -> list[int]:
-        bank, native = self.world.bank, self._native
-        return [bank.balance(native, account) for account in self.world.accounts]
-
-    def _changed(self, sequence: int, before: list[int]) -> list[bytes]:
-        """Return the changes of the accounts whose native balance is another than before.
-
-        Trust lines and contract data are not simulated, so what happens to them has no changes.
-        """
-        changes = []
-        for account, old, new in zip(self.world.accounts.values(), before, self._balances(), strict=True):
-            if old != new:
-                entry = account_entry(account, old)
-                account.modified = sequence
-                changes += change(entry, account_entry(account, new))
-        return changes
 
     def _refund(self, sequence: int, applied: Applied) -> None:
         fees = applied.soroban_fees
@@ -257,28 +289,21 @@ class LedgerCloser:
         if refund == 0:
             return
         payer = self.world.accounts[applied.transaction.payer]
-        before = self._entry(payer)
+        before = self.changes.entry(payer)
         self.world.bank.deposit(self._native, payer.id, refund)
         payer.modified = sequence
         applied.fee -= refund
         applied.refund_event = encode_event(self.world.bank.fee_event(self._native, payer.id, -refund))
-        applied.refund_changes = change(before, self._entry(payer))
-
-    def _entry(self, account: Account) -> bytes:
-        return account_entry(account, self.world.bank.balance(self._native, account.id))
-
-
-def _non_refundable(call: Call) -> int:
-    return 25_000 + 400 * len(call.invocation.args)
+        applied.refund_changes = change(before, self.changes.entry(payer))
 
 
 def _soroban_fees(call: Call, applied: Applied) -> SorobanFees:
     """Return what a call's resources cost; refundable ones cost a failed call nothing."""
+    non_refundable = non_refundable_fee(len(call.invocation.args))
     if not applied.succeeded:
-        return SorobanFees(_non_refundable(call), 0, 0)
+        return SorobanFees(non_refundable, 0, 0)
     published = sum(len(event.xdr) for event in applied.events[0])
-    refundable = min(_RENT + _STROOPS_A_BYTE * published, _REFUNDABLE)
-    return SorobanFees(_non_refundable(call), refundable, _RENT)
+    return SorobanFees(non_refundable, min(refundable_fee(published), _REFUNDABLE), RENT)
 
 
 def _record(applied: Applied, result: bytes, transaction_meta: bytes) -> TransactionRecord:
@@ -287,7 +312,7 @@ def _record(applied: Applied, result: bytes, transaction_meta: bytes) -> Transac
         transaction.hash,
         transaction.inner_hash is not None,
         applied.succeeded,
-        transaction.intent.operations,
+        transaction.operations,
         transaction.envelope,
         result,
         transaction_meta,

@@ -7,6 +7,7 @@ from stellarstream_sandbox.identity import account_id
 from stellarstream_sandbox.pack import ONE, ZERO, array, i64, u32, u64
 
 _TYPE_ACCOUNT = ZERO
+_CREATED = ZERO
 _UPDATED = u32(1)
 _STATE = u32(3)
 _NO_INFLATION_FLAGS_DOMAIN = ZERO * 3
@@ -47,3 +48,8 @@ def account_entry(account: Account, balance: int) -> bytes:
 def change(before: bytes, after: bytes) -> list[bytes]:
     """Return the two ``LedgerEntryChange`` of an entry that was updated."""
     return [_STATE + before, _UPDATED + after]
+
+
+def created(entry: bytes) -> bytes:
+    """Return the ``LedgerEntryChange`` of an entry that is new."""
+    return _CREATED + entry

@@ -10,11 +10,9 @@ from stellarstream_core.xdr.strkey import decode
 from stellarstream_sandbox.economy.activity import Call, Intent, Payment
 from stellarstream_sandbox.economy.calls import Invocation
 from stellarstream_sandbox.identity import Directory, Keypair, account_id
+from stellarstream_sandbox.ledger.fees import BASE_FEE
 from stellarstream_sandbox.pack import ONE, ZERO, array, i64, opaque, u32, u64
 from stellarstream_sandbox.scval import address, encode, symbol
-
-BASE_FEE = 100
-"""Stroops an operation pays for being included."""
 
 _TX = u32(2)
 _TX_FEE_BUMP = u32(5)
@@ -38,20 +36,17 @@ class Transaction:
 
     ``hash`` is the outer one of a fee bump, ``inner_hash`` then the inner one. ``inclusion_fee`` and
     ``resource_fee`` (0 for a classic transaction) are what its payer is charged at first, in stroops.
+    ``operations`` counts them, ``is_soroban`` tells whether it calls a contract.
     """
 
-    intent: Intent
     payer: str
     envelope: bytes
     hash: bytes
     inner_hash: bytes | None
     inclusion_fee: int
     resource_fee: int
-
-    @property
-    def is_soroban(self) -> bool:
-        """Whether it calls a contract."""
-        return isinstance(self.intent, Call)
+    operations: int
+    is_soroban: bool
 
 
 class Signer:
@@ -77,16 +72,17 @@ class Signer:
         body = _body(intent, keys, sequence_number, close_time, resource_fee, pulls)
         inner_hash = self._hash(_TX, body)
         inner = body + _signatures(keys, inner_hash)
+        count, is_soroban = intent.operations, isinstance(intent, Call)
         if intent.sponsor is None:
             fee = BASE_FEE * intent.operations
-            return Transaction(intent, intent.source, _TX + inner, inner_hash, None, fee, resource_fee)
+            return Transaction(intent.source, _TX + inner, inner_hash, None, fee, resource_fee, count, is_soroban)
         sponsor = self._directory.keys_of(intent.sponsor)
         bump = b"".join((_muxed(sponsor), i64(4 * BASE_FEE * intent.operations + resource_fee), _TX, inner, ZERO))
         outer_hash = self._hash(_TX_FEE_BUMP, bump)
         envelope = _TX_FEE_BUMP + bump + _signatures(sponsor, outer_hash)
         # A fee bump counts as one operation more.
         fee = BASE_FEE * (intent.operations + 1)
-        return Transaction(intent, intent.sponsor, envelope, outer_hash, inner_hash, fee, resource_fee)
+        return Transaction(intent.sponsor, envelope, outer_hash, inner_hash, fee, resource_fee, count, is_soroban)
 
     def _hash(self, envelope_type: bytes, body: bytes) -> bytes:
         return sha256(self._directory.network + envelope_type + body).digest()
@@ -148,6 +144,12 @@ def _soroban_data(call: Call, resource_fee: int) -> bytes:
     footprint = array([instance]) + array([source])
     resources = footprint + u32(2_500_000) + u32(1_000) + u32(2_000)
     return ZERO + resources + i64(resource_fee)
+
+
+def sign(network: bytes, body: bytes, signers: Sequence[Keypair]) -> bytes:
+    """Return the envelope of a ``Transaction`` (XDR), signed by each of these for the network of this id."""
+    signed = sha256(network + _TX + body).digest()
+    return _TX + body + array([keys.hint + opaque(keys.sign(signed)) for keys in signers])
 
 
 def _muxed(keys: Keypair) -> bytes:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from stellarstream_core.xdr.strkey import decode
 from stellarstream_sandbox import values as v
 from stellarstream_sandbox.economy.activity import Call
-from stellarstream_sandbox.economy.calls import Event
+from stellarstream_sandbox.economy.calls import Event, Refused
 from stellarstream_sandbox.ledger.envelopes import Transaction
 from stellarstream_sandbox.pack import ONE, ZERO, array, i32, i64, option, u32
 from stellarstream_sandbox.scval import EncodedEvent, encode_event
@@ -41,7 +41,8 @@ class SorobanFees:
 class Applied:
     """A transaction after its turn.
 
-    ``outcomes`` tells of each operation whether it worked: one that did not undoes the others.
+    ``outcomes`` tells of each operation whether it worked: one that did not undoes the others. ``results`` are
+    their ``OperationResult`` XDR where the transaction is a wallet's, which may fail in more ways than ours.
     ``events`` are those of each operation (none where the transaction failed), ``value`` the XDR of
     what a call returned, ``diagnostics`` the XDR of what only a node's own log has. ``fee`` is what
     its payer paid in the end, in stroops. Changes are ``LedgerEntryChange`` XDR.
@@ -60,6 +61,7 @@ class Applied:
     before_changes: Sequence[bytes] = ()
     operation_changes: Sequence[Sequence[bytes]] = ()
     refund_changes: Sequence[bytes] = ()
+    results: Sequence[bytes] | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -86,7 +88,10 @@ def success_hash(value: bytes, events: Sequence[EncodedEvent]) -> bytes:
 def result_pair(applied: Applied) -> tuple[bytes, bytes]:
     """Return a transaction's ``TransactionResultPair`` and, out of it, its ``TransactionResult``."""
     transaction = applied.transaction
-    operations = array([_OP_INNER + _operation_result(applied, succeeded) for succeeded in applied.outcomes])
+    results = applied.results
+    if results is None:
+        results = [_OP_INNER + _operation_result(applied, succeeded) for succeeded in applied.outcomes]
+    operations = array(results)
     code = _TX_SUCCESS if applied.succeeded else _TX_FAILED
     if transaction.inner_hash is None:
         result = i64(applied.fee) + code + operations + ZERO
@@ -142,7 +147,7 @@ def processing(applied: Applied, pair: bytes, transaction_meta: bytes) -> bytes:
     return b"".join((ZERO, pair, array(applied.fee_changes), transaction_meta, array(applied.refund_changes)))
 
 
-def failure_diagnostics(call: Call, code: int, attempted: Sequence[Event]) -> list[bytes]:
+def failure_diagnostics(call: Call, refused: Refused) -> list[bytes]:
     """Return the ``DiagnosticEvent`` XDR of a refused call.
 
     What the contract had published before it gave up is among them with its type ``contract``:
@@ -156,12 +161,12 @@ def failure_diagnostics(call: Call, code: int, attempted: Sequence[Event]) -> li
     )
     error = Event(
         invocation.contract,
-        (v.Symbol("error"), v.ContractError(code)),
+        (v.Symbol("error"), refused.error),
         v.Text(b"escalating error to VM trap"),
     )
     return [
         ZERO + _diagnostic(called),
-        *(ZERO + encode_event(event).xdr for event in attempted),
+        *(ZERO + encode_event(event).xdr for event in refused.attempted),
         ZERO + _diagnostic(error),
     ]
 

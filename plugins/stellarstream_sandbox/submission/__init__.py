@@ -1,0 +1,1 @@
+"""Transactions that wallets hand in: read, judged, kept until the next ledger, and applied in it."""
