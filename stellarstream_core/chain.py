@@ -63,7 +63,8 @@ class DiagnosticEvent:
 class Simulation:
     """What a transaction would do, true at ``ledger``.
 
-    ``error`` is the node's text where it would fail; the rest is there where it would not. ``data`` is the XDR of
+    ``error`` is the node's text where it would fail, the host's log below it, for the log and not for users
+    (``HostError: Error(Contract, #13)…``); the rest is there where it would not. ``data`` is the XDR of
     ``SorobanTransactionData`` (footprint, resources, resource fee), ``min_resource_fee`` in stroops, ``auth`` XDR of
     ``SorobanAuthorizationEntry`` each, ``result`` the XDR of the returned ScVal. ``restore`` is the
     ``SorobanTransactionData`` that must be restored first where archived entries are in the way. ``events`` are those
@@ -155,12 +156,20 @@ class ChainClient(Protocol):
     async def send(self, envelope: bytes) -> Sent:
         """Hand in a signed transaction. Handing in the same again is safe: the chain applies it at most once.
 
-        Raises ``SourceUnavailableError`` where nobody answered: it may have been taken all the same.
+        ``PENDING`` after a try that failed means no more than that it may have been taken: ``result`` may then say
+        why another node refused it, and its fate is what :meth:`transaction` tells. ``ERROR`` and
+        ``TRY_AGAIN_LATER`` say for certain that it was not taken. Raises ``SourceUnavailableError`` where
+        nobody answered: it may have been taken all the same. Another ``SourceError`` says that it was not, and
+        ``XdrError`` that the bytes are no envelope.
         """
         ...
 
     async def transaction(self, tx_hash: str) -> ChainTransaction:
-        """Return what became of a transaction, by its hash (64 hex digits)."""
+        """Return what became of a transaction, by its hash (64 hex digits).
+
+        ``NOT_FOUND`` is said of the ledgers ``oldest`` to ``latest`` and of no others. Bounds and errors as for
+        :meth:`ledger_entries`.
+        """
         ...
 
     async def close(self) -> None:

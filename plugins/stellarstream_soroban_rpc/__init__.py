@@ -1,7 +1,7 @@
 """The built-in Soroban RPC plugin.
 
 The sources ``soroban-rpc`` (events) and ``soroban-rpc-ledgers`` (whole ledgers), and the chain client
-``soroban-rpc`` (ledger entries).
+``soroban-rpc`` (ledger entries, simulation, transactions).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def register_chain_clients() -> Sequence[ChainClientSpec]:
     return [
         ChainClientSpec(
             name="soroban-rpc",
-            summary="getLedgerEntries of Soroban RPC nodes",
+            summary="ledger entries, simulation and transactions of Soroban RPC nodes",
             configured=lambda settings: bool(settings.rpc_urls),
             open=_open_chain_client,
         )

@@ -100,5 +100,9 @@ class RpcClient:
             raise WrongAnswerError(f"{self.shown} sent an error that is not a JSON-RPC error.")
         return RpcError(self.shown, raw["code"], self._words(raw.get("message")), raw.get("data"))
 
+    def log(self, text: str) -> str:
+        """Return what a node tells at length, line by line, without any secret of its address."""
+        return self._address.scrub_log(text)
+
     def _words(self, message: object) -> str:
         return self._address.scrub(message) if isinstance(message, str) else "no message"

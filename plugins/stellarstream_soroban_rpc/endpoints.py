@@ -39,6 +39,9 @@ from stellarstream_soroban_rpc.versions import judge_version
 _NO_SUCH_LEDGER = 2**31 - 1
 """Asked for to be told the range: no node has it, and the refusal names what the node has."""
 
+CLOSE_TIMES_KEPT = 64
+"""Newest ledgers whose close time is remembered: a window may end a little behind the latest one."""
+
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -61,6 +64,8 @@ class Endpoint:
         self.latest = 0
         self.latest_closed_at: int | None = None
         self.ledger_seconds: float | None = None
+        self.close_times: dict[int, int] = {}
+        """When ledgers closed that were the latest when the node told it, in Unix seconds."""
         self.most_events = 10_000
         self.offers_query: bool | None = None if query_events else False
         self.failures = 0
@@ -157,6 +162,10 @@ class Endpoint:
     def note(self, oldest: int, latest: int, closed_at: int | None = None, oldest_closed_at: int | None = None) -> None:
         """Remember what an answer said of the node's range; times are Unix seconds."""
         self.oldest = oldest
+        if closed_at is not None:
+            self.close_times.setdefault(latest, closed_at)
+            if len(self.close_times) > CLOSE_TIMES_KEPT:
+                del self.close_times[min(self.close_times)]
         if latest > self.latest or (latest == self.latest and closed_at is not None):
             self.latest, self.latest_closed_at = latest, closed_at
         if closed_at is not None and oldest_closed_at is not None and latest > oldest and closed_at > oldest_closed_at:

@@ -52,10 +52,13 @@ class SorobanRpcSettings(PluginSection):
         10.0,
         gt=0,
         le=600,
-        description="longest wait for ledger entries, such as an account's signers; retries included",
+        description="longest wait for what the chain is asked for now, such as an account's signers; retries included",
     )
     chain_in_flight: int = Field(
-        32, ge=1, le=1_024, description="requests for ledger entries under way at the same time, in one process"
+        32,
+        ge=1,
+        le=1_024,
+        description="requests about its present state under way at the same time, in one process",
     )
     query_events: Literal["auto", "never"] = Field(
         "auto", description="use queryEvents (full-history nodes, beta) where an endpoint offers it"

@@ -238,7 +238,7 @@ class Reader:
         lost = oldest > part.first
         events = part.cut(first)
         if first <= covered:
-            await self._out.put(self._window(work, first, covered, events))
+            await self._out.put(self._window(work, endpoint, first, covered, events))
         if not lost:
             work.first = covered + 1
             return
@@ -299,11 +299,12 @@ class Reader:
         part = reading.part
         if part.first <= part.covered and part.first >= part.oldest + self._settings.margin:
             first, covered = part.first, part.covered
-            await self._out.put(self._window(work, first, covered, part.cut(first)))
+            await self._out.put(self._window(work, reading.endpoint, first, covered, part.cut(first)))
             work.first = covered + 1
 
-    def _window(self, work: Work, first: int, last: int, events: list[ContractEvent]) -> Window:
-        return Window(LedgerRange(first, last), work.lane.group, events, self._source)
+    def _window(self, work: Work, endpoint: Endpoint, first: int, last: int, events: list[ContractEvent]) -> Window:
+        closed_at = endpoint.close_times.get(last)
+        return Window(LedgerRange(first, last), work.lane.group, events, self._source, closed_at=closed_at)
 
     def _learn(self, work: Work, ledgers: int, events: int, *, slow: bool) -> None:
         """Fit the lane's windows to how many events its ledgers hold."""

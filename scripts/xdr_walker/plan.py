@@ -119,6 +119,9 @@ SKIPPERS: dict[str, str] = {
     "skip_transaction_v0": "TransactionV0",
     "skip_transaction_v1": "Transaction",
     "skip_fee_bump": "FeeBumpTransaction",
+    "skip_diagnostic_event": "DiagnosticEvent",
+    "skip_soroban_data": "SorobanTransactionData",
+    "skip_soroban_auth": "SorobanAuthorizationEntry",
 }
 """The public functions that only step over a value: each returns the position after it."""
 

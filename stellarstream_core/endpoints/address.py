@@ -16,6 +16,7 @@ from stellarstream_core.redact import UNREADABLE, origin_of
 
 _SHOWN_TEXT = 200
 _READ_TEXT = 64 * 1024
+_SHOWN_LOG = 16_000
 
 _LONG = 8
 """A part of a path that long is taken for a key, whatever it looks like."""
@@ -64,6 +65,14 @@ class Address:
             scrubbed = self._without_secrets(text)
             return printable(scrubbed) if len(scrubbed) > 4 * _SHOWN_TEXT else "(an overlong message)"
         return printable(self._without_secrets(text))
+
+    def scrub_log(self, text: str) -> str:
+        """Return a server's longer words, line by line: printable, at most 16,000 characters, without the address."""
+        cut = len(text) > 4 * _SHOWN_LOG
+        scrubbed = self._without_secrets(text[: 4 * _SHOWN_LOG])
+        if cut and len(scrubbed) < 2 * _SHOWN_LOG:  # as above: the beginning of a secret may be near the end
+            return "(an overlong message)"
+        return "".join(c if c.isprintable() or c == "\n" else " " for c in scrubbed[:_SHOWN_LOG])
 
     def _without_secrets(self, text: str) -> str:
         return self._secrets.sub("…", text) if self._secrets else text

@@ -59,6 +59,7 @@ class Fault(StrEnum):
     THROTTLED_UNTIL = "429 with Retry-After as a date"
     TIMEOUT = "504"
     RESET = "connection closed without an answer"
+    LOST = "request carried out, and the connection closed before the answer"
     TRUNCATED = "body shorter than its length"
     SLOW = "answer later than anyone waits"
     GARBAGE = "not JSON"
@@ -223,7 +224,8 @@ class RpcNode:
     before every answer), ``max_limit``, ``scan_limit``, ``most_events_scanned`` (-32001 above it),
     ``poison`` (ledgers whose read panics), ``loses_filters`` (the multi-filter bug before 27.1.1),
     ``trim_by`` (ledgers a ``TRIMMED`` fault trims), ``query_events`` (an answer for queryEvents),
-    ``ledger_entries`` (an answer for getLedgerEntries),
+    ``ledger_entries``, ``simulate``, ``send``, ``transaction`` (answers for getLedgerEntries, simulateTransaction,
+    sendTransaction and getTransaction; None: the node does not offer it),
     ``headers`` (headerXdr by ledger), ``behind`` (returns the history that answers the next request,
     where several nodes are behind the address), ``max_ledgers`` (in a page), ``most_ledgers_read``
     (-32001 above it), ``offers_ledgers`` (or getLedgers is unknown). ``calls`` are the requests that
@@ -255,6 +257,9 @@ class RpcNode:
         self.trim_by = 0
         self.query_events: Callable[[Params, Any], dict[str, Any]] | None = None
         self.ledger_entries: Callable[[Params, Any], dict[str, Any]] | None = None
+        self.simulate: Callable[[Params, Any], dict[str, Any]] | None = None
+        self.send: Callable[[Params, Any], dict[str, Any]] | None = None
+        self.transaction: Callable[[Params, Any], dict[str, Any]] | None = None
         self.headers: Mapping[int, str] = {}
         self.behind: Callable[[], NodeHistory] | None = None
         self.max_ledgers = 200
@@ -320,6 +325,10 @@ class RpcNode:
         if fault in _HTTP:
             return web.Response(status=_HTTP[fault], headers=_pause(fault), text="try later")
         body = self._body(call, method, params, fault)
+        if fault is Fault.LOST:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
         if fault is Fault.TRUNCATED:
             response = web.StreamResponse(headers={"Content-Length": str(len(body))})
             await response.prepare(request)
@@ -388,6 +397,12 @@ class RpcNode:
                 return self.query_events(params, view)
             case "getLedgerEntries" if self.ledger_entries is not None:
                 return self.ledger_entries(params, view)
+            case "simulateTransaction" if self.simulate is not None:
+                return self.simulate(params, view)
+            case "sendTransaction" if self.send is not None:
+                return self.send(params, view)
+            case "getTransaction" if self.transaction is not None:
+                return self.transaction(params, view)
         raise NodeError(METHOD_NOT_FOUND, "method not found")
 
     def _view(self, fault: Fault | None) -> _View:

@@ -3371,12 +3371,42 @@ def _skip_fee_bump_transaction(w: Words, p: int) -> int:
     return p
 
 
+def _skip_diagnostic_event(w: Words, p: int) -> int:
+    if w[p] > 1:
+        raise _bad_flag(w, p)
+    p = _skip_contract_event(w, p + 1)
+    return p
+
+
+def _skip_soroban_transaction_data(w: Words, p: int) -> int:
+    t = w[p]
+    if t == 0:
+        p += 1
+    elif t == 1:
+        n = w[p + 1]
+        p += 2 + n
+    else:
+        raise _unknown("SorobanTransactionData.ext", w, p)
+    p = _skip_ledger_footprint(w, p)
+    p += 5
+    return p
+
+
+def _skip_soroban_authorization_entry(w: Words, p: int) -> int:
+    p = _skip_soroban_credentials(w, p)
+    p = _skip_soroban_authorized_invocation(w, p)
+    return p
+
+
 skip_ledger = _skip_ledger_close_meta
 skip_scval = _skip_sc_val
 skip_contract_event = _skip_contract_event
 skip_transaction_v0 = _skip_transaction_v0
 skip_transaction_v1 = _skip_transaction
 skip_fee_bump = _skip_fee_bump_transaction
+skip_diagnostic_event = _skip_diagnostic_event
+skip_soroban_data = _skip_soroban_transaction_data
+skip_soroban_auth = _skip_soroban_authorization_entry
 
 _WORDS_MUXED_ACCOUNT = {0: 9, 256: 11}
 _WORDS_ASSET_CODE = {1: 2, 2: 4}
