@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT.parent / "shared" / "fixtures"
+FACTS = ROOT.parent / "shared" / "facts"
 
 
 def fixture(name: str) -> Path:
@@ -16,6 +17,16 @@ def fixture(name: str) -> Path:
     path = FIXTURES / name
     if not path.exists():
         pytest.skip(f"recorded ledger data is not at hand: ../shared/fixtures/{name}")
+    return path
+
+
+def facts(name: str) -> Path:
+    """Return the path of a page of facts; skip the test, or the module that asks, where the facts are not at hand."""
+    path = FACTS / name
+    if not path.exists():
+        pytest.skip(
+            f"what is known of the outside world is not at hand: ../shared/facts/{name}", allow_module_level=True
+        )
     return path
 
 
