@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from aiohttp import web
 
@@ -67,13 +68,38 @@ def build_app(api: ApiService) -> web.Application:
     """Return the application that answers ``api.routes``."""
     app = web.Application(middlewares=[Pipeline(api).middleware()])
     app[API] = api
+    paths = {route.full_path for route in api.routes}
     for route in api.routes:
         handle = Endpoint(api, route).handle
-        app.router.add_route(route.method, route.full_path, handle)
+        pattern = _pattern(route.full_path, paths)
+        app.router.add_route(route.method, pattern, handle)
         if route.method == "GET":
             # a stream has no end, so there is nothing to say about it without sending it
-            app.router.add_route("HEAD", route.full_path, handle if route.media_type != _STREAM else _no_head)
+            app.router.add_route("HEAD", pattern, handle if route.media_type != _STREAM else _no_head)
     return app
+
+
+def _pattern(path: str, paths: Collection[str]) -> str:
+    """Return a path as aiohttp matches it: a placeholder takes no word that another path has in its place.
+
+    So a path without placeholders is preferred for every method, as OpenAPI has it: where ``/streams/{id}`` can be
+    read and ``/streams/cancel`` only posted, reading the latter is not allowed, instead of being a stream's id.
+    """
+    segments = path.split("/")
+    for at, segment in enumerate(segments):
+        if not (segment.startswith("{") and segment.endswith("}")):
+            continue
+        here = path.split("/")
+        others = [other for other in map(_split, paths) if len(other) == len(here)]
+        beside = [other[at] for other in others if other[:at] == here[:at] and other[at + 1 :] == here[at + 1 :]]
+        taken = sorted(re.escape(word) for word in beside if not word.startswith("{"))
+        if taken:
+            segments[at] = f"{segment[:-1]}:(?!(?:{'|'.join(taken)})(?:/|$))[^{{}}/]+}}"
+    return "/".join(segments)
+
+
+def _split(path: str) -> list[str]:
+    return path.split("/")
 
 
 async def _no_head(request: web.Request) -> web.StreamResponse:

@@ -37,10 +37,17 @@ class ApiProblem(StellarStreamError):  # noqa: N818 - a problem is what RFC 9457
         help: str | None = None,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
+        """Take the sentence that says what happened.
+
+        ``members`` are extension members (RFC 9457, 3.2), JSON values by camelCase names beside those that
+        every problem has, which they cannot replace.
+        """
         super().__init__(message, help=help)
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +266,12 @@ class Problem:
     detail: str
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, public_url: str, instance: str | None = None) -> dict[str, Any]:
         """Return the members of RFC 9457; ``type`` is a page of this service, ``instance`` the request's id."""
         body: dict[str, Any] = {
+            **self.members,
             "type": f"{public_url}{page_of(self.code)}",
             "title": self.title,
             "status": self.status,
@@ -290,7 +299,7 @@ def problem_of(error: BaseException) -> Problem:
         headers.setdefault(RETRY_AFTER, str(api.retry_after))
     if api.status == 401:  # RFC 9110, 11.6.1
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return Problem(api.status, api.code, api.title, detail, api.errors, headers)
+    return Problem(api.status, api.code, api.title, detail, api.errors, headers, api.members)
 
 
 def _as_api_problem(error: BaseException) -> ApiProblem:

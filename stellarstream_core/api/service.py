@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from loguru import logger
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from stellarstream_core.api.routes import Route
     from stellarstream_core.plugins import Plugins
 
+T = TypeVar("T")
+
 FEED_SECONDS = 3.0
 """How long requests are held back at the start until the commits are followed."""
 METRICS_FOLDER = "metrics"
@@ -61,8 +63,8 @@ class ApiService:
 
     ``database`` runs functions that read or write; ``knowledge`` says what is covered; ``feed`` hears of
     commits; ``cursors`` makes cursors; ``sources`` knows the network's tip; ``sync`` tells
-    how far the database is; ``kept`` holds answers that never change. ``draining`` is set once this worker
-    is about to end.
+    how far the database is; ``chain`` reads the chain and hands in transactions, None where no access to it
+    is configured; ``kept`` holds answers that never change. ``draining`` is set once this worker is about to end.
     """
 
     runtime: Runtime
@@ -86,8 +88,10 @@ class ApiService:
     cors: Cors
     stellar_toml: str
     openapi: bytes
+    chain: ChainClient | None = None
     kept: AnswerCache = field(default_factory=AnswerCache)
     draining: bool = False
+    _parts: dict[Callable[[ApiService], Any], Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -98,6 +102,29 @@ class ApiService:
     def public_url(self) -> str:
         """The address in links, without a slash at its end."""
         return self.site.url
+
+    def part(self, make: Callable[[ApiService], T]) -> T:
+        """Return what ``make`` (a class, mostly) returned for this worker, made when it is first asked for.
+
+        For what a plugin's handlers share: caches, lookups in flight. ``make`` itself is the key. A part with an
+        ``async def close()`` is closed before the worker ends, while database and chain still answer.
+        """
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        part: T = self._parts[make]
+        return part
+
+    async def close_parts(self) -> None:
+        """Close the parts, the last made first; one that fails at it does not keep the others from it."""
+        while self._parts:
+            _, part = self._parts.popitem()
+            close = getattr(part, "close", None)
+            if close is None:
+                continue
+            try:
+                await close()
+            except Exception as error:  # a plugin's own
+                logger.opt(exception=error).error("{} could not be closed", type(part).__name__)
 
     async def known(self, contracts: Iterable[str] = ()) -> Known:
         """Return what the database holds of these contracts, without any of all that are indexed.
@@ -176,7 +203,9 @@ async def open_service(
             cors=Cors(settings.cors_origins or [settings.frontend_url]),
             stellar_toml=stellar_toml(site, settings.passphrase, challenges.account if chain is not None else None),
             openapi=_described(routes, site),
+            chain=chain,
         )
+        stack.push_async_callback(api.close_parts)
         feed.start()
         with suppress(TimeoutError):  # it goes on trying; readiness tells
             async with asyncio.timeout(FEED_SECONDS):

@@ -1,0 +1,376 @@
+"""``POST /streams`` and its like, and ``/transactions``: unsigned transactions out, signed ones in, and their fate."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from stellarstream_core.api.models import Moment, Nothing, Parameters, Represented
+from stellarstream_core.api.problems import FieldError, InvalidBodyError
+from stellarstream_core.api.routes import Answer, Call, Route
+from stellarstream_core.errors import InvalidStrkeyError, XdrError
+from stellarstream_core.events import format_close_time
+from stellarstream_core.xdr.scval import Arm, decode_scval
+from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, VERSION_CONTRACT, contract_id_bytes, decode_address
+from stellarstream_nebula.model import V2, StreamState
+from stellarstream_nebula.served import version_of
+from stellarstream_nebula.transactions import calls
+from stellarstream_nebula.transactions.build import Built
+from stellarstream_nebula.transactions.envelope import MOST_BYTES
+from stellarstream_nebula.transactions.errors import (
+    BUILD_PROBLEMS,
+    CHAIN_PROBLEMS,
+    ENVELOPE_PROBLEMS,
+    InvalidTermsError,
+    NoVaultError,
+    PartialWithdrawalUnsupportedError,
+    TransactionNotFoundError,
+    UnsupportedFieldError,
+)
+from stellarstream_nebula.transactions.preview import created_stream
+from stellarstream_nebula.transactions.relay import Fate
+from stellarstream_nebula.transactions.service import Transactions
+from stellarstream_nebula.transactions.store import State
+
+TAG = "transactions"
+SECONDS = 45.0
+"""How long a route may take that asks the chain: two questions, each with its retries."""
+LONGEST_XDR = (MOST_BYTES + 2) // 3 * 4
+
+
+def _party(value: str) -> str:
+    try:
+        version, _ = decode_address(value)
+    except InvalidStrkeyError as error:
+        raise ValueError(error.message) from None
+    if version not in {VERSION_ACCOUNT, VERSION_CONTRACT}:
+        raise ValueError("must be an account (G…) or a contract (C…)")
+    return value
+
+
+def _contract(value: str) -> str:
+    try:
+        contract_id_bytes(value)
+    except InvalidStrkeyError as error:
+        raise ValueError(error.message) from None
+    return value
+
+
+def _whole_second(value: datetime) -> datetime:
+    if value.microsecond:
+        raise ValueError("contracts count whole seconds")
+    return value
+
+
+Party = Annotated[str, Field(max_length=128, description="an account (G…) or a contract (C…)"), AfterValidator(_party)]
+ContractId = Annotated[str, Field(max_length=128, description="a contract (C…)"), AfterValidator(_contract)]
+Second = Annotated[Moment, AfterValidator(_whole_second)]
+Amount = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,38}$", description="in the token's smallest unit")]
+StreamId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="'id' of the stream, or its bare 'streamId' where one contract is served",
+    ),
+]
+
+
+class NewStream(Parameters):
+    """A stream to be created by the caller, who pays."""
+
+    receiver: Party
+    amount: Annotated[Amount, Field(description="what the sender pays, gross, in the token's smallest unit")]
+    token_address: ContractId
+    duration: Annotated[int, Field(ge=1, le=calls.LAST_SECOND, description="seconds from start to end")]
+    start_time: Annotated[Second | None, Field(description="left out: now")] = None
+    cliff_time: Annotated[Second | None, Field(description="nothing is unlocked before it; left out: the start")] = None
+    yield_enabled: Annotated[bool | None, Field(description="put the money into the token's vault meanwhile")] = None
+    contract_id: Annotated[ContractId | None, Field(description="left out: the service's default")] = None
+    memo: Annotated[str | None, Field(max_length=256, description="1 to 32 of A-Z a-z 0-9 _")] = None
+
+
+class Withdrawal(Parameters):
+    """A withdrawal by the caller."""
+
+    stream_id: StreamId
+    amount: Annotated[Amount | None, Field(description="refused where the contract pays out everything")] = None
+
+
+class Cancellation(Parameters):
+    """A cancellation by the caller."""
+
+    stream_id: StreamId
+
+
+class SignedTransaction(Parameters):
+    """A transaction as the wallet signed it."""
+
+    xdr: Annotated[str, Field(min_length=1, max_length=LONGEST_XDR, description="base64 of the TransactionEnvelope")]
+
+
+class TransactionPath(Parameters):
+    """Which transaction."""
+
+    hash: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", description="64 hex digits")]
+
+
+class UnsignedTransaction(Represented):
+    """A transaction for the caller's wallet to sign."""
+
+    xdr: Annotated[str, Field(description="base64 of the TransactionEnvelope, without a signature")]
+    hash: Annotated[str, Field(description="what is signed, and what the network will call it: 64 hex digits")]
+    network_passphrase: str
+    fee: Annotated[str, Field(description="the most it costs, in stroops")]
+    valid_until: Annotated[str, Field(description="it can be applied by ledgers that close no later")]
+
+
+class StreamPreview(Represented):
+    """The stream as the contract would create it now. It has no id yet."""
+
+    contract_id: str
+    version: str
+    sender: str
+    receiver: str
+    token_address: str
+    amount: Annotated[str | None, Field(description="what is streamed, net of the contract's fee; null: not told")]
+    gross_amount: Annotated[str, Field(description="what the sender pays")]
+    fee: Annotated[str | None, Field(description="what the contract keeps of it; null: not told")]
+    duration: int
+    start_time: str
+    cliff_time: str
+    end_time: str
+    yield_enabled: bool
+    memo: str | None
+
+
+class CreationModel(Represented):
+    """An unsigned transaction that creates a stream."""
+
+    transaction: UnsignedTransaction
+    stream: StreamPreview
+
+
+class WithdrawalModel(Represented):
+    """An unsigned transaction that withdraws."""
+
+    transaction: UnsignedTransaction
+    amount: Annotated[str | None, Field(description="what would be paid out now; null: not told")]
+
+
+class CancellationModel(Represented):
+    """An unsigned transaction that cancels."""
+
+    transaction: UnsignedTransaction
+
+
+class FailureModel(Represented):
+    """Why a transaction failed."""
+
+    code: Annotated[str, Field(description="the network's own (txBAD_SEQ, INVOKE_HOST_FUNCTION_TRAPPED), or 'expired'")]
+    detail: str
+
+
+class TransactionModel(Represented):
+    """What became of a transaction."""
+
+    tx_hash: str
+    status: State
+    ledger: Annotated[int | None, Field(description="the ledger that holds it")]
+    stream_ids: Annotated[
+        list[str] | None, Field(description="'id' of each stream that it touched; null until that is indexed")
+    ]
+    error: FailureModel | None
+
+
+async def create(call: Call[Nothing, Nothing, NewStream]) -> Answer:
+    """Answer ``POST /streams``."""
+    own, body = call.api.part(Transactions), call.body
+    contract, family = (await own.served()).to_create(body.contract_id)
+    start = int(time.time()) if body.start_time is None else _seconds(body.start_time)
+    terms = calls.Terms(
+        sender=call.account,
+        receiver=body.receiver,
+        token=body.token_address,
+        amount=int(body.amount),
+        start=start,
+        cliff=start if body.cliff_time is None else _seconds(body.cliff_time),
+        end=start + body.duration,
+        vault=_vault(own, family, body) if body.yield_enabled else None,
+        memo=body.memo,
+    )
+    wanted = calls.create(contract, family, terms)
+    built = await own.builder.build(wanted, call.account)
+    state = created_stream(built.simulation, wanted, int(time.time()))
+    return Answer(
+        CreationModel(transaction=_unsigned(built, call.api.settings.passphrase), stream=_preview(wanted, terms, state))
+    )
+
+
+def _vault(own: Transactions, family: str, body: NewStream) -> str:
+    if family != V2:
+        raise UnsupportedFieldError(
+            "Streams of this contract earn no yield.", errors=[FieldError("body.yieldEnabled", "is not supported")]
+        )
+    vault = own.settings.vaults.get(body.token_address)
+    if vault is None:
+        raise NoVaultError(f"No vault is known for the token {body.token_address}.")
+    return vault
+
+
+async def withdraw(call: Call[Nothing, Nothing, Withdrawal]) -> Answer:
+    """Answer ``POST /streams/withdraw``."""
+    own, body = call.api.part(Transactions), call.body
+    stream = (await own.served()).stream(body.stream_id)
+    if body.amount is not None:
+        raise PartialWithdrawalUnsupportedError(
+            "The contract pays out everything that is unlocked.",
+            errors=[FieldError("body.amount", "is not supported by the contract")],
+        )
+    wanted = calls.withdraw(stream.contract, stream.family, stream.stream_id, call.account)
+    built = await own.builder.build(wanted, call.account)
+    return Answer(WithdrawalModel(transaction=_unsigned(built, call.api.settings.passphrase), amount=_paid(built)))
+
+
+async def cancel(call: Call[Nothing, Nothing, Cancellation]) -> Answer:
+    """Answer ``POST /streams/cancel``."""
+    own = call.api.part(Transactions)
+    stream = (await own.served()).stream(call.body.stream_id)
+    wanted = calls.cancel(stream.contract, stream.family, stream.stream_id, call.account)
+    built = await own.builder.build(wanted, call.account)
+    return Answer(CancellationModel(transaction=_unsigned(built, call.api.settings.passphrase)))
+
+
+async def submit(call: Call[Nothing, Nothing, SignedTransaction]) -> Answer:
+    """Answer ``POST /transactions``."""
+    fate = await call.api.part(Transactions).submit(call.body.xdr)
+    return Answer(_fate(fate), status=202, headers={"Location": f"/api/v1/transactions/{fate.hash}"})
+
+
+async def read(call: Call[TransactionPath, Nothing, Nothing]) -> Answer:
+    """Answer ``GET /transactions/{hash}``."""
+    fate = await call.api.part(Transactions).look(call.path.hash.lower())
+    if fate is None:
+        raise TransactionNotFoundError("No transaction of this hash is known here.")
+    return Answer(_fate(fate))
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _unsigned(built: Built, passphrase: str) -> UnsignedTransaction:
+    return UnsignedTransaction(
+        xdr=built.xdr,
+        hash=built.hash,
+        network_passphrase=passphrase,
+        fee=str(built.fee),
+        valid_until=format_close_time(built.valid_until),
+    )
+
+
+def _preview(wanted: calls.Call, terms: calls.Terms, state: StreamState | None) -> StreamPreview:
+    net = state.total if state is not None else None
+    return StreamPreview(
+        contract_id=wanted.contract,
+        version=version_of(wanted.family),
+        sender=terms.sender,
+        receiver=terms.receiver,
+        token_address=terms.token,
+        amount=str(net) if net is not None else None,
+        gross_amount=str(terms.amount),
+        fee=str(terms.amount - net) if net is not None else None,
+        duration=terms.end - terms.start,
+        start_time=format_close_time(terms.start),
+        cliff_time=format_close_time(terms.cliff),
+        end_time=format_close_time(terms.end),
+        yield_enabled=terms.vault is not None,
+        memo=terms.memo,
+    )
+
+
+def _paid(built: Built) -> str | None:
+    """Return what a simulated withdrawal returned, None where it is no amount."""
+    try:
+        value = decode_scval(built.simulation.result)
+    except XdrError:
+        return None
+    return str(value.value) if value.arm is Arm.I128 else None
+
+
+def _fate(fate: Fate) -> TransactionModel:
+    return TransactionModel(
+        tx_hash=fate.hash,
+        status=fate.state,
+        ledger=fate.ledger,
+        stream_ids=list(fate.streams) or None,
+        error=FailureModel(code=fate.failure.code, detail=fate.failure.text) if fate.failure is not None else None,
+    )
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/streams",
+        handler=create,
+        body=NewStream,
+        answer=CreationModel,
+        tag=TAG,
+        time_limit=SECONDS,
+        summary="Build the transaction that creates a stream",
+        description="Simulated and prepared for the caller's account, for the wallet to sign. Nothing is sent.",
+        problems=(*BUILD_PROBLEMS, UnsupportedFieldError, InvalidTermsError, NoVaultError),
+    ),
+    Route(
+        method="POST",
+        path="/streams/withdraw",
+        handler=withdraw,
+        body=Withdrawal,
+        answer=WithdrawalModel,
+        tag=TAG,
+        time_limit=SECONDS,
+        summary="Build the transaction that withdraws from a stream",
+        description="Everything withdrawable is paid out. Simulated and prepared, for the wallet to sign.",
+        problems=(*BUILD_PROBLEMS, InvalidBodyError, PartialWithdrawalUnsupportedError),
+    ),
+    Route(
+        method="POST",
+        path="/streams/cancel",
+        handler=cancel,
+        body=Cancellation,
+        answer=CancellationModel,
+        tag=TAG,
+        time_limit=SECONDS,
+        summary="Build the transaction that cancels a stream",
+        description="Simulated and prepared for the caller's account, for the wallet to sign. Nothing is sent.",
+        problems=(*BUILD_PROBLEMS, InvalidBodyError),
+    ),
+    Route(
+        method="POST",
+        path="/transactions",
+        handler=submit,
+        body=SignedTransaction,
+        answer=TransactionModel,
+        status=202,
+        tag=TAG,
+        time_limit=SECONDS,
+        summary="Submit a signed transaction",
+        description="Only signed calls of the served contracts are relayed. The same one again gets the same answer.",
+        problems=(*CHAIN_PROBLEMS, *ENVELOPE_PROBLEMS),
+    ),
+    Route(
+        method="GET",
+        path="/transactions/{hash}",
+        handler=read,
+        path_model=TransactionPath,
+        answer=TransactionModel,
+        tag=TAG,
+        time_limit=SECONDS,
+        summary="Tell what became of a transaction",
+        problems=(TransactionNotFoundError,),
+    ),
+)
+"""The routes that build and relay."""
