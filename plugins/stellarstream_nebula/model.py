@@ -39,13 +39,16 @@ class Curve(StrEnum):
 class StreamState:
     """The fold of a stream's events. None where no event tells.
 
-    ``cliff`` None: V1 does not say it. ``withdrawn`` counts what events say was paid out;
-    ``withdrawn_told`` is false where the contract may pay without an event (V1 at head), so that the number
-    says nothing by itself. ``paused_at`` is set while paused; ``paused_before`` is how long earlier pauses lasted.
-    ``closed`` is CANCELED or ARCHIVED once the stream ended by an event, ``completed`` that everything was claimed.
-    ``settled_unlocked`` is what counted as unlocked when it was cancelled. ``removed``: its entry was deleted on
-    chain (V2 ``archived``). ``touched_ledger`` is the ledger of the last event that set ``withdrawn`` or ``closed``.
-    ``first_event`` is the id of the event that created it.
+    ``cliff`` None: V1 does not say it. ``total`` is what the contract stores (V2: net of its fee), ``gross`` what was
+    paid in, where an event says it. ``withdrawn`` counts what events say was paid out, true as of ``touched_ledger``;
+    ``withdrawn_told`` is false where the contract may pay without an event (V1 at head), so that later than that the
+    number is only the least it can be. ``paused_at`` is set while paused; ``paused_before`` is how long earlier pauses
+    lasted. ``closed`` is CANCELED or ARCHIVED once the stream ended by an event, ``closed_time`` when (Unix seconds);
+    ``completed``: everything was claimed. ``settled_unlocked`` is what counted as unlocked when it was cancelled, None
+    where the event does not say it. ``removed``: its entry was deleted on chain (V2 ``archived``).
+    ``touched_ledger`` is the ledger of the last event that set ``withdrawn`` or ``closed``, ``terms_ledger`` of the
+    last that set ``total``, ``start``, ``cliff`` or ``end``. ``first_event`` is the id of the event that created it,
+    ``migrated_from`` and ``migrated_to`` are stream keys.
     """
 
     contract_id: str
@@ -72,6 +75,7 @@ class StreamState:
     paused_at: int | None = None
     paused_before: int = 0
     closed: Status | None = None
+    closed_time: int | None = None
     completed: bool = False
     settled_unlocked: int | None = None
     removed: bool = False
@@ -82,6 +86,7 @@ class StreamState:
     split_address: str | None = None
     split_bps: int = 0
     touched_ledger: int = 0
+    terms_ledger: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +94,9 @@ class StreamFacts:
     """What the chain said of a stream at ``ledger``: read from its entry, stored apart from the fold.
 
     ``missing``: the entry is not there (deleted by ``archived``, or never stored). The rest is the contract's own;
-    ``penalty_bps``, ``step_duration``, ``multiplier_bps``, ``vault`` and ``yield_enabled`` are V2's alone.
+    ``penalty_bps``, ``step_duration`` (seconds), ``multiplier_bps``, ``yield_enabled``, ``recurrent``,
+    ``cycle_duration`` (seconds) and ``cancellation_type`` are V2's alone. A V1 stream at head has no beneficiary
+    beside its receiver.
     """
 
     ledger: int
@@ -117,6 +124,9 @@ class StreamFacts:
     yield_recipient: int = 1
     split_address: str | None = None
     split_bps: int = 0
+    recurrent: bool = False
+    cycle_duration: int = 0
+    cancellation_type: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +153,28 @@ class StreamView:
     """When the clock completes it, if nothing else happens; None while paused, closed or unknown."""
     state_ledger: int | None
     """The ledger of the chain read that was used, if one was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamIndex:
+    """What lists and totals ask of a stream.
+
+    ``base_status`` is the status without the clock: an ACTIVE stream is shown as COMPLETED from ``completes_at`` (Unix
+    seconds) on. ``parties`` are sender, receiver and beneficiary, as far as they are known. ``withdrawn`` is what is
+    known of it, for V1 as of the last read; ``held`` is what the contract still owes (total less withdrawn, 0 once it
+    ended), None where that is unknown.
+    """
+
+    base_status: Status
+    completes_at: int | None
+    parties: frozenset[str]
+    sender: str | None
+    receiver: str | None
+    beneficiary: str | None
+    token: str | None
+    total: int | None
+    withdrawn: int | None
+    held: int | None
 
 
 def stream_key(contract_id: str, stream_id: int) -> str:
