@@ -14,6 +14,8 @@ from stellarstream_core import hookspecs
 from stellarstream_core.cli.app import cli
 from stellarstream_core.plugins import Plugins
 from stellarstream_core.settings import Settings
+from stellarstream_nebula.catalogue import FAMILIES
+from stellarstream_nebula.shapes import Data, Kind, NameTopic, Place, Shape, Topic
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by 'python -m scripts.reference' from the code: change it there. -->\n"
@@ -94,7 +96,61 @@ def _signature(function: object) -> str:
     return str(inspect.signature(function)).replace("'", "")  # type: ignore[arg-type]  # a function
 
 
-PAGE_MAKERS = {"commands.md": commands_page, "settings.md": settings_page, "hooks.md": hooks_page}
+def stream_events_page() -> str:
+    """Return every event the stream plugin decodes: a table a contract family."""
+    parts = [
+        NOTE,
+        "# Stream events\n",
+        "Every event that is decoded, by contract family: [how they are told apart](../stream-events.md).",
+        "`name` stands for the topic with the event's own name. A key with `?` may be left out.\n",
+    ]
+    for family in FAMILIES:
+        parts += [
+            f"## `{family.name}`\n",
+            f"{family.summary}\n",
+            "| event | variant | topics | data | |",
+            "|---|---|---|---|---|",
+        ]
+        parts += [_event_row(shape, "") for shape in family.head]
+        parts += [_event_row(shape, "historical") for shape in family.historical]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _event_row(shape: Shape, era: str) -> str:
+    names = ", ".join(f"`{name}`" for name in shape.names)
+    variant = f"`{shape.variant}`" if shape.variant else ""
+    topics = ", ".join(_event_topic(topic) for topic in shape.topics)
+    return f"| {names} | {variant} | {topics} | {_event_data(shape.data)} | {era} |"
+
+
+def _event_topic(topic: Topic) -> str:
+    if topic is NameTopic.NAME:
+        return "name"
+    return f"`{topic}`" if isinstance(topic, str) else _event_field(topic)
+
+
+def _event_field(place: Place) -> str:
+    return f"`{place.name}`{'?' if place.type.optional else ''} {place.type.label}"
+
+
+def _event_data(data: Data) -> str:
+    fields = ", ".join(map(_event_field, data.fields))
+    match data.kind:
+        case Kind.MAP:
+            return f"map {{{fields}}}"
+        case Kind.SCALAR:
+            return fields or "void"
+        case _:
+            return f"{data.kind.value} [{fields}]"
+
+
+PAGE_MAKERS = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "hooks.md": hooks_page,
+    "stream-events.md": stream_events_page,
+}
 
 if __name__ == "__main__":
     PAGES.mkdir(parents=True, exist_ok=True)

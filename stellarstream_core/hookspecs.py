@@ -6,10 +6,11 @@ A plugin is a module named in the entry-point group ``stellarstream``; its funct
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pluggy import HookimplMarker, HookspecMarker
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
     from stellarstream_core.api.routes import Route
     from stellarstream_core.chain import ChainClientSpec
+    from stellarstream_core.decoding import DecoderSpec
     from stellarstream_core.events import ContractEvent
+    from stellarstream_core.projections import ProjectionSpec
     from stellarstream_core.settings import Settings
     from stellarstream_core.sources import SourceSpec
-    from stellarstream_core.storage import Commit, StorageSpec
+    from stellarstream_core.storage import Commit, Storage, StorageSpec
 
 hookspec = HookspecMarker("stellarstream")
 hookimpl = HookimplMarker("stellarstream")
@@ -83,6 +86,32 @@ class CommandSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """What to export: records of these contracts (none: of all), of ledgers ``first`` to ``last`` (None: no bound)."""
+
+    contracts: Sequence[str] = ()
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSpec:
+    """A kind of record for ``stellarstream export NAME``, as JSON lines or CSV.
+
+    ``columns`` are the keys of every record, in the order of CSV. ``pages`` yields records some at a time, so that
+    no reader holds a database for long; their values are JSON's. ``missing`` says in a sentence what the records
+    cannot hold, such as those of ledgers that are not indexed; None where nothing is missing. It is asked before
+    the first page.
+    """
+
+    name: str
+    summary: str
+    columns: Sequence[str]
+    pages: Callable[[Storage, Settings, ExportQuery], Iterable[Sequence[Mapping[str, Any]]]]
+    missing: Callable[[Storage, Settings, ExportQuery], str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """A check's answer: fine or not, and one sentence that says what to do if not."""
 
@@ -132,6 +161,28 @@ def register_models() -> ModelSet:
 
 
 @hookspec
+def register_decoders() -> Sequence[DecoderSpec]:
+    """Return the decoders the plugin offers, one for each contract family: from raw events to named ones."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_projections() -> Sequence[ProjectionSpec]:
+    """Return the projections the plugin offers: state that is folded from events, by key."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_hookspecs() -> ModuleType:
+    """Return a module with hooks of the plugin's own, marked with ``hookspec``, that other plugins may implement.
+
+    It is asked before any other hook and before anybody's functions are compared with the hooks there are, so
+    the order of plugins does not matter. The plugin that offers a hook asks it with ``Plugins.ask_offered``.
+    """
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
 def register_sinks(settings: Settings) -> Sequence[Sink]:
     """Return the sinks that are called after each commit."""
     raise AssertionError("a hook specification is never called")
@@ -146,6 +197,12 @@ def register_routes() -> Sequence[Route]:
 @hookspec
 def register_commands() -> Sequence[CommandSpec]:
     """Return the click commands the plugin adds to ``stellarstream``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_exports() -> Sequence[ExportSpec]:
+    """Return the kinds of records the plugin adds to ``stellarstream export``."""
     raise AssertionError("a hook specification is never called")
 
 

@@ -64,6 +64,7 @@ class _Group:
     last: int
     evidence: Evidence
     flavour: str
+    closed_at: int | None = None
     events: list[ContractEvent] = field(default_factory=list)
     certificates: list[LedgerCertificate] = field(default_factory=list)
 
@@ -75,6 +76,7 @@ class _Group:
 
     def add(self, reading: Reading) -> None:
         self.last = reading.sequence
+        self.closed_at = reading.header.close_time if reading.header is not None else None
         self.flavour = self.flavour or reading.flavour
         self.events.extend(reading.events)
         if reading.certificate is not None:
@@ -315,7 +317,16 @@ class LedgerWindows:
         span = LedgerRange(group.first, group.last)
         certificates = group.certificates if len(group.certificates) == span.size else ()
         return [
-            Window(span, self._scope, group.events, self._source, group.evidence, group.flavour, tuple(certificates))
+            Window(
+                span,
+                self._scope,
+                group.events,
+                self._source,
+                group.evidence,
+                group.flavour,
+                tuple(certificates),
+                group.closed_at,
+            )
         ]
 
     def _unserved(self, ledgers: LedgerRange, reason: Reason, detail: str) -> Unserved:

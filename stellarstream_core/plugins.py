@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import pluggy
@@ -21,15 +22,18 @@ from pydantic import BaseModel
 
 from stellarstream_core import hookspecs
 from stellarstream_core.chain import ChainClientSpec
+from stellarstream_core.decoding import DecoderSpec
 from stellarstream_core.errors import PluginError, StellarStreamError
 from stellarstream_core.hookspecs import (
     HOOK_NAMES,
     CommandSpec,
+    ExportSpec,
     HealthCheck,
     ModelSet,
     PluginSettings,
     Sink,
 )
+from stellarstream_core.projections import ProjectionSpec
 from stellarstream_core.settings import Settings, plain_name
 from stellarstream_core.sources import Capabilities, SourceSpec
 from stellarstream_core.storage import StorageSpec
@@ -180,7 +184,16 @@ _CHAIN_CLIENTS: _Answer[ChainClientSpec] = _Answer(
 _STORAGES: _Answer[StorageSpec] = _Answer(
     "register_storages", "storage for the scheme", lambda spec: spec.scheme, _shape(StorageSpec, "open")
 )
+_DECODERS: _Answer[DecoderSpec] = _Answer(
+    "register_decoders", "decoder for the family", lambda spec: spec.family, _shape(DecoderSpec, "decode")
+)
+_PROJECTIONS: _Answer[ProjectionSpec] = _Answer(
+    "register_projections", "projection", lambda spec: spec.name, _shape(ProjectionSpec, "open")
+)
 _COMMANDS: _Answer[CommandSpec] = _Answer("register_commands", "command", lambda spec: spec.name, _command_fault)
+_EXPORTS: _Answer[ExportSpec] = _Answer(
+    "register_exports", "export", lambda spec: spec.name, _shape(ExportSpec, "pages", "missing")
+)
 _CHECKS: _Answer[HealthCheck] = _Answer(
     "health_checks", "health check", lambda check: check.name, _shape(HealthCheck, "run")
 )
@@ -191,8 +204,12 @@ _SINKS: _Answer[Sink] = _Answer("register_sinks", "sink", lambda sink: sink.name
 class Plugins:
     """The loaded plugins. Each method asks every active plugin once and returns the typed results."""
 
-    def __init__(self, plugins: Sequence[Plugin], manager: pluggy.PluginManager) -> None:
+    def __init__(
+        self, plugins: Sequence[Plugin], manager: pluggy.PluginManager, offered_hooks: Sequence[str] = ()
+    ) -> None:
         self.all = tuple(plugins)
+        self.offered_hooks = tuple(offered_hooks)
+        """The hooks that plugins offer each other, beside the framework's own."""
         self._manager = manager
         self._owners: dict[tuple[str, str], Plugin] = {}
 
@@ -215,17 +232,22 @@ class Plugins:
         allow = None if allowed is None else set(allowed)
         if allow is not None:
             _refuse_unknown(allow, {point.name for point in points})
-        plugins: list[Plugin] = []
-        for point in points:
-            plugin = Plugin(point.name, _distribution(point), point.dist.version if point.dist else "")
-            plugins.append(plugin)
+        plugins = [
+            Plugin(point.name, _distribution(point), point.dist.version if point.dist else "") for point in points
+        ]
+        for plugin in plugins:
             if built_in_only and not plugin.built_in:
                 plugin.state = "switched off"
             elif allow is not None and plugin.name not in allow:
                 plugin.state = "not allowed"
-            else:
-                _load(plugin, point, manager)
-        return cls(plugins, manager)
+        loading = [pair for pair in zip(plugins, points, strict=True) if pair[0].state == "active"]
+        imported = [pair for pair in loading if _import(*pair)]
+        # every hook there is has to be known before the first plugin is held against them
+        hooks = _add_offered_hooks([plugin for plugin, _ in imported], manager)
+        for plugin, point in imported:
+            if plugin.state == "active":
+                _register(plugin, point, manager, (*HOOK_NAMES, *hooks))
+        return cls(plugins, manager, hooks)
 
     @property
     def broken(self) -> list[Plugin]:
@@ -252,9 +274,21 @@ class Plugins:
         """Return storage backends by URL scheme."""
         return self._ask(_STORAGES)
 
+    def decoders(self) -> dict[str, DecoderSpec]:
+        """Return decoders by contract family."""
+        return self._ask(_DECODERS)
+
+    def projections(self) -> dict[str, ProjectionSpec]:
+        """Return projections by name."""
+        return self._ask(_PROJECTIONS)
+
     def commands(self) -> dict[str, CommandSpec]:
         """Return the commands that plugins add, by name."""
         return self._ask(_COMMANDS)
+
+    def exports(self) -> dict[str, ExportSpec]:
+        """Return the kinds of records that plugins add to ``export``, by name."""
+        return self._ask(_EXPORTS)
 
     def health_checks(self) -> dict[str, HealthCheck]:
         """Return named checks."""
@@ -272,6 +306,30 @@ class Plugins:
         """Ask for everything that needs no settings, so that whoever breaks is known to be broken."""
         self.settings_sections(), self.models(), self.sources(), self.chain_clients()
         self.storages(), self.commands(), self.health_checks(), self.routes()
+        self.decoders(), self.projections(), self.exports()
+
+    def ask_offered(self, hook: str, **arguments: object) -> list[tuple[str, Any]]:
+        """Ask a hook that a plugin offers; return each plugin's name with its answer, built-in ones first.
+
+        Who answers None, or does not implement it, is left out; who raises is taken out like from any
+        other hook. What the answer must be is for the plugin that offers the hook to check:
+        ``blame(hook, plugin name, error)`` takes out who broke the promise. Raises ``ValueError`` where no
+        plugin offers such a hook.
+        """
+        if hook not in self.offered_hooks:
+            raise ValueError(f"no plugin offers the hook {hook!r}")
+        answers: list[tuple[str, Any]] = []
+        for plugin in self.all:
+            if plugin.state != "active" or hook not in plugin.hooks:
+                continue
+            self._owners[hook, plugin.name] = plugin
+            try:
+                found = self._call(plugin, hook, arguments)
+            except FAULTS as error:
+                self._take_out(plugin, error)
+                continue
+            answers += [(plugin.name, result) for result in found]
+        return answers
 
     def owner(self, hook: str, name: str) -> Plugin | None:
         """Return the plugin whose answer to ``hook`` was last taken under ``name``."""
@@ -290,9 +348,8 @@ class Plugins:
         for plugin in self.all:
             if plugin.state != "active" or promised.hook not in plugin.hooks:
                 continue
-            others = [other.module for other in self.all if other.state == "active" and other is not plugin]
             try:
-                offered = promised.read(self._manager.subset_hook_caller(promised.hook, others)(**arguments))
+                offered = promised.read(self._call(plugin, promised.hook, arguments))
                 _refuse_taken(promised, offered, found, models)
             except FAULTS as error:  # a plugin may raise anything; it must not take the process down
                 self._take_out(plugin, error)
@@ -300,6 +357,11 @@ class Plugins:
             found |= offered
             self._owners |= {(promised.hook, name): plugin for name in offered}
         return found
+
+    def _call(self, plugin: Plugin, hook: str, arguments: dict[str, object]) -> Any:
+        """Call a hook of one plugin alone."""
+        others = [other.module for other in self.all if other.state == "active" and other is not plugin]
+        return self._manager.subset_hook_caller(hook, others)(**arguments)
 
     def _take_out(self, plugin: Plugin, error: BaseException) -> None:
         if plugin.state == "broken":
@@ -338,27 +400,68 @@ def _refuse_unknown(allowed: set[str], installed: set[str]) -> None:
         raise PluginError(f"allowed_plugins names {name!r}, which is not installed.{hint}")
 
 
-def _load(plugin: Plugin, point: EntryPoint, manager: pluggy.PluginManager) -> None:
-    ours = False
+def _import(plugin: Plugin, point: EntryPoint) -> bool:
+    """Import a plugin's module; tell whether it is one."""
     try:
         module = point.load()
         if module is None:
             raise TypeError(f"the entry point {point.value} is None")
         hash(module)  # pluggy keeps plugins in sets
+    except FAULTS as error:
+        _mark_broken(plugin, error)
+        return False
+    plugin.module = module
+    return True
+
+
+def _add_offered_hooks(plugins: Sequence[Plugin], manager: pluggy.PluginManager) -> list[str]:
+    """Add the hooks that plugins offer; return their names. Who offers none that can be added is broken."""
+    added: list[str] = []
+    for plugin in plugins:
+        try:
+            if (offer := _offer(plugin, manager)) is None:
+                continue
+            if not isinstance(offer, ModuleType):
+                raise TypeError(f"register_hookspecs must return a module, not {type(offer).__name__}")
+            found = {name: manager.parse_hookspec_opts(offer, name) for name in dir(offer)}
+            names = [name for name, options in found.items() if options is not None]
+            for name in names:
+                if name in HOOK_NAMES or name in added:
+                    raise ValueError(f"there is a hook {name!r} already")
+                if (options := found[name]) and (options["firstresult"] or options["historic"]):
+                    raise ValueError(f"the hook {name!r} must ask every plugin, and ask it when it is called")
+            manager.add_hookspecs(offer)
+        except FAULTS as error:
+            _mark_broken(plugin, error)
+            continue
+        added += names
+    return added
+
+
+def _offer(plugin: Plugin, manager: pluggy.PluginManager) -> object:
+    """Return what a plugin's ``register_hookspecs`` returns, None where it has none; it is not registered yet."""
+    hook = hookspecs.register_hookspecs.__name__
+    if manager.parse_hookimpl_opts(plugin.module, hook) is None:
+        return None
+    return getattr(plugin.module, hook)()
+
+
+def _register(plugin: Plugin, point: EntryPoint, manager: pluggy.PluginManager, hooks: Sequence[str]) -> None:
+    module, ours = plugin.module, False
+    try:
         if (first := manager.get_name(module)) is not None:
             raise ValueError(f"{point.value} is the plugin {first!r} already")
         if manager.has_plugin(plugin.name):
             raise ValueError("another plugin has this name already")
-        plugin.module, ours = module, True
+        ours = True
         manager.register(module, plugin.name)
-        plugin.hooks = tuple(
-            name for name in HOOK_NAMES if any(c.name == name for c in manager.get_hookcallers(module) or ())
-        )
+        callers = {caller.name for caller in manager.get_hookcallers(module) or ()}
+        plugin.hooks = tuple(name for name in hooks if name in callers)
         manager.check_pending()
     except FAULTS as error:
         # what another entry point registered stays
-        if ours and manager.is_registered(plugin.module):
-            manager.unregister(plugin.module)
+        if ours and manager.is_registered(module):
+            manager.unregister(module)
         _mark_broken(plugin, error)
 
 

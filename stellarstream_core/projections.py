@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stellarstream_core.chain import ChainClient
     from stellarstream_core.events import ContractEvent
+    from stellarstream_core.plugins import Plugins
     from stellarstream_core.settings import Settings
     from stellarstream_core.storage import Storage
 
@@ -70,7 +71,8 @@ class Reached(NamedTuple):
     """How far a contract's events are folded: every event up to ``ledger``, closed at ``closed_at`` (Unix seconds).
 
     ``complete``: no ledger is missing between the first that is wanted and this one. ``watermark`` is the
-    last ledger of that unbroken stretch.
+    last ledger of that unbroken stretch, all of whose events are folded; it may lie above ``ledger``, where
+    nobody told when the ledgers between closed, and is below the first wanted one where that is missing.
     """
 
     ledger: int
@@ -80,7 +82,7 @@ class Reached(NamedTuple):
 
 
 class Projection(Protocol):
-    """A fold over the events of some contracts. Methods are called from one thread at a time, never at once."""
+    """A fold over the events of some contracts. All methods but :meth:`follow_up` are called from one thread."""
 
     name: str
     fingerprint: str
@@ -89,7 +91,10 @@ class Projection(Protocol):
 
     @property
     def contracts(self) -> Sequence[str]:
-        """The contracts (C…) whose events it takes; those of others are not handed to :meth:`route`."""
+        """The contracts (C…) whose events it takes; those of others are not handed to :meth:`route`.
+
+        Where they become others while it runs, it is built again from the first commit.
+        """
         ...
 
     def route(self, events: Sequence[ContractEvent]) -> Routed:
@@ -97,23 +102,33 @@ class Projection(Protocol):
         ...
 
     def advance(self, key: str, state: bytes | None, entries: Sequence[Entry]) -> Folded:
-        """Fold entries, in id order, on to a state (None: from nothing). Pure.
+        """Fold entries, in id order, each event once, on to a state (None: from nothing). Pure.
 
         ``advance(advance(None, a), b)`` equals ``advance(None, a + b)`` wherever all of ``a`` come before
         all of ``b``. Where the answer names groups whose entries were not handed over, the key is folded
-        again with theirs among its own.
+        again with theirs among its own. More events never name fewer groups.
+
+        Any key may be a group of others, so every key is folded, a group's too: for a key that has no state
+        of its own the answer is ``Folded(None)``.
         """
         ...
 
     def save(self, database: Database, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
         """Write what is read from: called inside the transaction that stores states and the cursor.
 
-        ``entries`` are those journaled for the first time, ``changes`` the keys folded anew. Keep it short.
+        ``entries`` are those journaled for the first time, in id order, ``changes`` the keys folded anew, in
+        their order (not those that had no state and have none). It is called where there is either. Keep it
+        short: a step takes in as many events as fit into a tenth of a second.
         """
         ...
 
-    def reached(self, database: Database, reached: dict[str, Reached]) -> None:
-        """Take note, inside the same transaction, of how far each contract is. May seal what is final."""
+    def reached(self, database: Database, reached: dict[str, Reached]) -> bool | None:
+        """Take note, inside the same transaction, of how far each contract is. May seal what is final.
+
+        Keep it short: True says that there is more to do than fits, then it is called again. While far behind
+        it is not called in every step. A contract of which no covered ledger is known is left out; ``ledger``
+        and ``watermark`` go back where ledgers below are being filled in.
+        """
         ...
 
     def clear(self, database: Database) -> None:
@@ -121,10 +136,11 @@ class Projection(Protocol):
         ...
 
     async def follow_up(self, context: FollowUp) -> None:
-        """Do what needs the chain after new events were folded, such as reading facts that no event tells.
+        """Do what needs the chain after commits were taken in, such as reading facts that no event tells.
 
-        Called while following, after the projection has caught up, and never twice at a time. What it raises
-        is logged; the projection goes on.
+        Called while following, once at the beginning and each time the projection has caught up with commits,
+        those without an event of its contracts included, and never twice at a time. It runs on the event loop
+        while the projector's thread may call other methods. What it raises is logged; the projection goes on.
         """
         ...
 
@@ -133,7 +149,7 @@ class Projection(Protocol):
 class FollowUp:
     """What a projection may use between batches. ``chain`` is None where no chain client is configured.
 
-    ``run`` calls a function in the storage thread: ``await run(storage.read, query)``.
+    ``run`` calls a function in the projector's thread: ``await run(storage.read, query)``.
     """
 
     storage: Storage
@@ -143,14 +159,26 @@ class FollowUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a projection is built from.
+
+    The storage tells it what is stored already, the chain client (None where none is configured) what contracts
+    say of themselves, the plugins which decoders there are and what its own hooks are answered.
+    """
+
+    settings: Settings
+    storage: Storage
+    chain: ChainClient | None
+    plugins: Plugins
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionSpec:
     """A projection that a plugin offers.
 
-    ``open`` builds it before anything is folded; the storage tells it what is stored already, the chain client
-    (None where none is configured) what contracts say of themselves. None where nothing is configured for it:
-    it is left out then.
+    ``open`` builds it before anything is folded. None where nothing is configured for it: it is left out then.
     """
 
     name: str
     summary: str
-    open: Callable[[Settings, Storage, ChainClient | None], Awaitable[Projection | None]]
+    open: Callable[[Opening], Awaitable[Projection | None]]

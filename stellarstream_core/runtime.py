@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stellarstream_core.storage import Storage, StorageSpec
 
 _SOURCE_METHODS = ("identity", "reach", "ledger_hash", "windows", "close")
-_CHAIN_CLIENT_METHODS = ("ledger_entries", "close")
+_CHAIN_CLIENT_METHODS = ("ledger_entries", "simulate", "send", "transaction", "close")
 
 
 class Runtime:

@@ -36,7 +36,8 @@ class Window:
 
     ``flavour`` says how the node that made the ledgers' meta was run (:class:`Flavour`); empty where
     that cannot be told. ``certificates`` has one for each ledger of the range, in order, where its
-    hashes were checked, and is empty where they were not.
+    hashes were checked, and is empty where they were not. ``closed_at`` is when the range's last ledger
+    closed, in Unix seconds, where the source knows: an empty ledger tells the time by nothing else.
     """
 
     range: LedgerRange
@@ -46,6 +47,7 @@ class Window:
     evidence: Evidence = Evidence.SCANNED
     flavour: str = ""
     certificates: Sequence[LedgerCertificate] = ()
+    closed_at: int | None = None
 
 
 class Reason(StrEnum):

@@ -154,6 +154,8 @@ class _WindowCommit:
         for piece, _ in windows:
             advance(transaction, sets, piece, members)
         self._record(transaction, decision.disputed)
+        if window.closed_at is not None:
+            transaction.run(statements.ADD_LEDGER_TIME, (window.range.last, window.closed_at))
         return self._take_position(transaction, windows, len(decision.new))
 
     def _add_transactions(self, transaction: Transaction, places: Mapping[str, TransactionPlace]) -> None:

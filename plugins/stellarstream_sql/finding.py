@@ -9,7 +9,7 @@ its share of rows ends where the walk that came least far stands, full or not.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -249,11 +249,24 @@ def _identity_key(transaction: Key, event_id: str) -> Key:
     return (*transaction, parse_event_id(event_id).event_index)
 
 
+def events_by_id(database: Database, ids: Iterable[str]) -> list[ContractEvent]:
+    """Return the events of these ids that are stored, in id order; raise ``InvalidEventError`` for what is no id."""
+    wanted = sorted(set(ids))
+    for event_id in wanted:
+        parse_event_id(event_id)
+    return sorted(_stored(database, wanted).values())
+
+
 def _events(database: Database, ids: Sequence[str]) -> list[ContractEvent]:
     """Read events by their ids, in the order of these."""
+    found = _stored(database, ids)
+    return [found[event_id] for event_id in ids]
+
+
+def _stored(database: Database, ids: Sequence[str]) -> dict[str, ContractEvent]:
     found: dict[str, ContractEvent] = {}
     for at in range(0, len(ids), ROWS_AT_ONCE):
         part = ids[at : at + ROWS_AT_ONCE]
         keys = tuple(value for event_id in part for value in _place(event_id))
         found |= {row[0]: to_event(row) for row in query(database, statements.events_at(len(part)), keys)}
-    return [found[event_id] for event_id in ids]
+    return found

@@ -188,6 +188,16 @@ class AnchorRow(Model):
         table_name = "anchors"
 
 
+class LedgerTimeRow(Model):
+    """When a ledger closed, in Unix seconds."""
+
+    ledger = BigIntegerField(primary_key=True)
+    closed_at = BigIntegerField()
+
+    class Meta:
+        table_name = "ledger_times"
+
+
 TABLES: tuple[type[Model], ...] = (
     Store,
     ContractSet,

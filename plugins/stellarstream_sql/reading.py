@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from peewee import Database
 
 from stellarstream_core.events import ContractEvent, parse_event_id
 from stellarstream_core.ranges import LedgerRange
-from stellarstream_core.scope import Scope
-from stellarstream_core.storage import Commit
+from stellarstream_core.scope import EVERYTHING, Scope
+from stellarstream_core.storage import CloseTime, Commit
 from stellarstream_sql import statements
 from stellarstream_sql.rows import to_event
 from stellarstream_sql.statements import Walking
@@ -88,6 +89,34 @@ def read_page_of_commit(
         query(database, walking.prepare, ())
     values = (first, commit.range.last, first, after, commit.window_id, commit.window_id, limit, skip)
     return _events(database, statements.PAGE_OF_COMMIT, values)
+
+
+def read_page_of_commit_of(
+    database: Database, commit: Commit, contracts: Sequence[str], after: str, skip: int, limit: int
+) -> list[ContractEvent]:
+    """Return what :func:`read_page_of_commit` does, of these contracts alone: others' events are not read."""
+    first = parse_event_id(after).ledger if after else commit.range.first
+    values = (*contracts, first, commit.range.last, first, after, commit.window_id, commit.window_id, limit, skip)
+    return _events(database, statements.page_of_commit_of(len(contracts)), values)
+
+
+def read_earliest_after(database: Database, position: int, contracts: Sequence[str]) -> dict[str, int]:
+    """Return the lowest first ledger of later commits for each contract they can hold events of."""
+    asked = sorted({*contracts, EVERYTHING})
+    found = {row[0]: int(row[1]) for row in query(database, statements.earliest_after(len(asked)), (position, *asked))}
+    whole = found.get(EVERYTHING)
+    both = {contract: [found.get(contract), whole] for contract in contracts}
+    return {contract: min(known) for contract, ends in both.items() if (known := [end for end in ends if end])}
+
+
+def read_close_time(database: Database, upto: int) -> CloseTime | None:
+    """Return the newest ledger at or below one whose close time a window or an event told."""
+    found = [
+        CloseTime(*row)
+        for sql in (statements.LEDGER_TIME, statements.EVENT_TIME)
+        for row in query(database, sql, (upto,))
+    ]
+    return max(found, default=None)
 
 
 def _events(database: Database, sql: str, values: tuple[Any, ...]) -> list[ContractEvent]:

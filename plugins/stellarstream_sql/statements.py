@@ -67,6 +67,10 @@ COUNT_CONFLICT = "UPDATE store SET conflicts = conflicts + 1 WHERE id = 1"
 BIND_NETWORK = "UPDATE store SET network_passphrase = ? WHERE id = 1 AND network_passphrase IS NULL"
 BOUND_NETWORK = "SELECT network_passphrase FROM store WHERE id = 1"
 
+ADD_LEDGER_TIME = "INSERT INTO ledger_times (ledger, closed_at) VALUES (?, ?) ON CONFLICT (ledger) DO NOTHING"
+LEDGER_TIME = "SELECT ledger, closed_at FROM ledger_times WHERE ledger <= ? ORDER BY ledger DESC LIMIT 1"
+EVENT_TIME = "SELECT ledger, closed_at FROM events WHERE ledger <= ? ORDER BY ledger DESC, id DESC LIMIT 1"
+
 # --- coverage --------------------------------------------------------------------------------------
 
 INSERT_WINDOW = """
@@ -188,6 +192,31 @@ PAGE_OF_COMMIT = f"""
 
 The first ledger stands there by itself, too: PostgreSQL's planner guesses badly from the pair alone.
 """
+
+
+def page_of_commit_of(contracts: int) -> str:
+    """Select a part of a commit's events of some contracts. Values: the contract ids, then those of the whole page."""
+    return f"""
+        SELECT {_EVENT} FROM events
+        WHERE contract_id IN ({marks(contracts)}) AND ledger BETWEEN ? AND ? AND (ledger, id) > (?, ?)
+            AND window_id IN
+            (SELECT id FROM windows WHERE id = ? UNION ALL SELECT id FROM windows WHERE part_of = ?)
+        ORDER BY ledger, id LIMIT ? OFFSET ?
+    """  # noqa: S608 - names and marks only
+
+
+def earliest_after(contracts: int) -> str:
+    """Select the lowest first ledger of later commits by contract (or ``*``). Values: position, the contract ids."""
+    return f"""
+        SELECT m.contract_id, min(c.first_ledger)
+        FROM commits c
+        JOIN windows w ON w.id = c.window_id
+        JOIN contract_set_members m ON m.contract_set_id = w.contract_set_id
+        WHERE c.position > ? AND m.contract_id IN ({marks(contracts)})
+        GROUP BY m.contract_id
+    """  # noqa: S608 - names and marks only
+
+
 EVENT_BOUNDS = "SELECT min(ledger), max(ledger) FROM events"
 
 

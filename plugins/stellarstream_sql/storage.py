@@ -18,6 +18,7 @@ from stellarstream_core.scope import EVERYTHING, Scope
 from stellarstream_core.sources import Window
 from stellarstream_core.storage import (
     Anchor,
+    CloseTime,
     Commit,
     CommitResult,
     CommitWatch,
@@ -220,15 +221,25 @@ class SqlStorage:
             return []
         return self._backend.read(lambda database: reading.read_events_of_commit(database, commit, limit))
 
-    def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
-        """Return a part of :meth:`events_of_commit`."""
+    def commit_page(
+        self, commit: Commit, *, after: str = "", skip: int = 0, limit: int, contracts: Sequence[str] = ()
+    ) -> Sequence[ContractEvent]:
+        """Return a part of :meth:`events_of_commit`, of all contracts or of some."""
         limit = reading.most_of_commit(commit, skip, limit)
         if limit < 1:
             return []
+        if contracts:
+            return self._backend.read(
+                lambda database: reading.read_page_of_commit_of(database, commit, contracts, after, skip, limit)
+            )
         walking = self._backend.walking
         return self._backend.read(
             lambda database: reading.read_page_of_commit(database, walking, commit, after, skip, limit)
         )
+
+    def earliest_after(self, position: int, contracts: Sequence[str]) -> dict[str, int]:
+        """Return the lowest ledger of the commits above a position that can hold each contract's events."""
+        return self._backend.read(lambda database: reading.read_earliest_after(database, position, contracts))
 
     def events(
         self, within: LedgerRange, scope: Scope, *, after: str = "", limit: int = 1000
@@ -249,6 +260,14 @@ class SqlStorage:
         except InvalidEventError:
             return None
         return self._backend.read(lambda database: reading.read_event(database, ledger, event_id))
+
+    def events_by_id(self, ids: Sequence[str]) -> Sequence[ContractEvent]:
+        """Return the events of these ids that are stored, in id order."""
+        return self._backend.read(lambda database: finding.events_by_id(database, ids))
+
+    def close_time(self, upto: int) -> CloseTime | None:
+        """Return the newest ledger up to ``upto`` whose close time is known."""
+        return self._backend.read(lambda database: reading.read_close_time(database, upto))
 
     # --- epoch and watching ---------------------------------------------------------------------
 

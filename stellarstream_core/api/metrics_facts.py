@@ -9,11 +9,24 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionFacts:
+    """How far a projection is; ``behind`` is in commits, ``up`` is False for one that stopped."""
+
+    position: int
+    behind: int
+    as_of_ledger: int | None
+    up: bool
+    rebuilding: bool
+    unknown_events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known of the deployment; None is left out of the answer.
 
     ``watermark`` and ``tip`` are ledgers, ``lag_seconds`` about how long the ledgers between them took to close,
-    ``gaps`` the number of ranges that are missing. ``sources`` says of each source whether it answers.
+    ``gaps`` the number of ranges that are missing. ``sources`` says of each source whether it answers,
+    ``projections`` how far each is, by its name.
     """
 
     watermark: int | None = None
@@ -24,6 +37,7 @@ class Facts:
     position: int | None = None
     gaps: int | None = None
     sources: Mapping[str, bool] = field(default_factory=dict)
+    projections: Mapping[str, ProjectionFacts] = field(default_factory=dict)
 
     @property
     def lag_ledgers(self) -> int | None:
@@ -44,6 +58,16 @@ _GAUGES = (
 )
 
 
+_PROJECTION_GAUGES = (
+    ("position", "position", "Position of the last commit that the projection has folded."),
+    ("behind", "lag_commits", "Commits that the projection has yet to fold."),
+    ("as_of_ledger", "ledger", "Ledger up to which all of the projection's contracts are folded."),
+    ("up", "up", "Whether the projection goes on; 0 is one that stopped."),
+    ("rebuilding", "rebuilding", "Whether the projection is being built anew."),
+    ("unknown_events", "unknown_events", "Events of the projection's contracts whose shape it does not know."),
+)
+
+
 def facts_metrics(prefix: str, facts: Facts | None) -> Iterator[Metric]:
     """Yield the metrics of the facts; None is a database that did not answer."""
     yield GaugeMetricFamily(f"{prefix}database_up", "Whether the database answered.", float(facts is not None))
@@ -59,3 +83,10 @@ def facts_metrics(prefix: str, facts: Facts | None) -> Iterator[Metric]:
         for source, answers in sorted(facts.sources.items()):
             up.add_metric([source], float(answers))
         yield up
+    for attribute, name, text in _PROJECTION_GAUGES:
+        gauge = GaugeMetricFamily(f"{prefix}projection_{name}", text, labels=["projection"])
+        for projection, told in sorted(facts.projections.items()):
+            if (value := getattr(told, attribute)) is not None:
+                gauge.add_metric([projection], float(value))
+        if gauge.samples:
+            yield gauge

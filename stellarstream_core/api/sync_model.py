@@ -10,6 +10,7 @@ from pydantic import Field
 from stellarstream_core.api.models import Represented
 from stellarstream_core.api.sources import SourceState
 from stellarstream_core.events import format_close_time
+from stellarstream_core.projection.status import ProjectionState
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Reach
 from stellarstream_core.storage import Totals
@@ -59,6 +60,36 @@ class SourceModel(Represented):
     trouble: Annotated[str | None, Field(description="why it is down")]
 
 
+class UnknownShapeModel(Represented):
+    """Events of one contract whose shape a projection does not know."""
+
+    contract: str
+    shape: Annotated[str, Field(description="types of topics and shape of the value")]
+    count: int
+    last_event_id: str
+
+
+class UnknownModel(Represented):
+    """What a projection had to leave out."""
+
+    events: int
+    shapes: Annotated[list[UnknownShapeModel], Field(description="the most frequent ones")]
+
+
+class ProjectionModel(Represented):
+    """How far what is folded from events is."""
+
+    name: str
+    position: Annotated[int, Field(description="commits up to this position are folded")]
+    behind: Annotated[int, Field(description="commits that are not folded yet")]
+    as_of_ledger: Annotated[int | None, Field(description="all of its contracts are folded up to this ledger")]
+    complete: Annotated[bool, Field(description="whether none of its contracts has a gap below asOfLedger")]
+    rebuilding: bool
+    trouble: Annotated[str | None, Field(description="why it stopped")]
+    updated_at: str
+    unknown: UnknownModel
+
+
 class SyncModel(Represented):
     """How far the database is."""
 
@@ -82,6 +113,7 @@ class SyncModel(Represented):
     more_ranges: Annotated[int, Field(description="ranges of coverage and gaps left out of this answer")]
     evidence: EvidenceModel
     sources: list[SourceModel]
+    projections: Annotated[list[ProjectionModel], Field(default_factory=list)]
     events: int
     conflicts: int
     position: Annotated[int, Field(description="of the last commit; grows by one with each")]
@@ -103,6 +135,7 @@ def sync_model(
     sources: Iterable[SourceState],
     reach: Reach | None,
     live_position: str | None,
+    projections: Iterable[ProjectionState] = (),
 ) -> SyncModel:
     """Return what ``/sync`` answers.
 
@@ -135,6 +168,7 @@ def sync_model(
             scanned_ledgers=coverage.scanned.size if coverage else 0,
         ),
         sources=[source_model(one, from_sources[one.name].size if one.name in from_sources else 0) for one in sources],
+        projections=[projection_model(one) for one in projections],
         events=totals.events,
         conflicts=totals.conflicts,
         position=totals.position,
@@ -152,6 +186,25 @@ def source_model(state: SourceState, covered_ledgers: int = 0) -> SourceModel:
         latest=state.reach.latest if state.reach else None,
         covered_ledgers=covered_ledgers,
         trouble=state.trouble,
+    )
+
+
+def projection_model(state: ProjectionState) -> ProjectionModel:
+    """Return how far a projection is."""
+    shapes = [
+        UnknownShapeModel(contract=one.contract, shape=one.shape, count=one.count, last_event_id=one.last_event_id)
+        for one in state.shapes
+    ]
+    return ProjectionModel(
+        name=state.name,
+        position=state.position,
+        behind=state.behind,
+        as_of_ledger=state.as_of_ledger,
+        complete=state.complete,
+        rebuilding=state.rebuilding,
+        trouble=state.trouble,
+        updated_at=format_close_time(state.updated_at),
+        unknown=UnknownModel(events=state.unknown_events, shapes=shapes),
     )
 
 

@@ -14,6 +14,7 @@ from stellarstream_core.api.live.positions import Position
 from stellarstream_core.api.moments import Moments
 from stellarstream_core.api.sources import SourceState, SourceWatch
 from stellarstream_core.api.sync_model import SyncModel, sync_model
+from stellarstream_core.projection.status import read_projections
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.sources import Reach
 from stellarstream_core.storage import Moment
@@ -95,6 +96,7 @@ class SyncReader:
             sources=question.sources,
             reach=question.reach,
             live_position=None if question.now is None else str(question.now),
+            projections=read_projections(storage, self._runtime.plugins.projections()),
         )
         body = orjson.dumps(model.model_dump(mode="json", by_alias=True))
         etag = blake2b(body, digest_size=12).hexdigest()

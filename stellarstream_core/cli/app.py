@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gaps": ("stellarstream_core.cli.gaps:gaps", "Show which ledgers are missing, and why."),
     "verify": ("stellarstream_core.cli.verify:verify", "Read ledgers again, check their hashes, and compare."),
     "status": ("stellarstream_core.cli.status:status", "Show how far the database is, and how far behind."),
+    "project": ("stellarstream_core.cli.project:project", "Fold stored events into what plugins project from them."),
     "export": ("stellarstream_core.cli.export:export", "Write stored records as JSON lines or CSV."),
     "serve": ("stellarstream_core.cli.serve:serve", "Serve the API, its documentation and the dashboard."),
     "keys": ("stellarstream_core.cli.keys:keys", "Make, list and revoke API keys."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -15,11 +16,14 @@ from stellarstream_core.cli.output import print_json
 from stellarstream_core.errors import ExitCode, StellarStreamError
 from stellarstream_core.hookspecs import Health
 from stellarstream_core.plugins import FAULTS
+from stellarstream_core.projection.status import ProjectionState, read_projections
 from stellarstream_core.redact import redact_url
 from stellarstream_core.runtime import Runtime, migrations
 from stellarstream_core.sources import SourceSpec
 
 CHECK_TIMEOUT_SECONDS = 10.0
+IDLE_SECONDS = 60.0
+"""How long a projection that is behind may have written nothing before it counts as left alone."""
 
 
 @click.command()
@@ -47,6 +51,8 @@ async def _examine(found: Runtime) -> dict[str, Health]:
         ("settings", partial(_settings, found)),
         ("database", partial(asyncio.to_thread, _database, found)),
     ]
+    if found.plugins.projections():
+        checks.append(("projections", partial(asyncio.to_thread, _projections, found)))
     try:
         specs = found.source_specs()
     except StellarStreamError as error:
@@ -122,6 +128,34 @@ def _database(found: Runtime) -> Health:
         return Health(totals.conflicts == 0, f"{text}, {totals.conflicts:,} conflicts" if totals.conflicts else text)
     finally:
         storage.close()
+
+
+def _projections(found: Runtime) -> Health:
+    storage = found.connect_storage()
+    try:
+        schema = storage.schema()
+        if schema.pending or schema.unknown:
+            return Health(True, "none yet: the database is not prepared for this version")
+        states = read_projections(storage, found.plugins.projections())
+    finally:
+        storage.close()
+    now = time.time()
+    faults = [fault for state in states if (fault := _projection_fault(state, now))]
+    if faults:
+        return Health(False, "; ".join(faults))
+    return Health(True, "; ".join(f"{state.name}: {state.summary}" for state in states) or "none yet")
+
+
+def _projection_fault(state: ProjectionState, now: float) -> str | None:
+    """Return what is wrong with a projection: it stopped, or nobody has moved it on for a while."""
+    if state.trouble is not None:
+        return (
+            f"{state.name} stopped ({state.trouble}): put it right and restart 'sync', or run 'stellarstream project'."
+        )
+    waiting = state.behind or state.folding or state.rebuilding
+    if waiting and now - state.updated_at > IDLE_SECONDS:
+        return f"{state.name} is {state.summary} and nothing moves it on: run 'stellarstream project'."
+    return None
 
 
 async def _source(found: Runtime, spec: SourceSpec) -> Health:

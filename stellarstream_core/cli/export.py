@@ -5,50 +5,90 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import click
 import orjson
 
+from stellarstream_core.cli.app import runtime_of
 from stellarstream_core.cli.gaps import asked_range
 from stellarstream_core.cli.options import bounds_options, contract_option, database_option, runtime
 from stellarstream_core.cli.output import plural, print_gaps
-from stellarstream_core.errors import ExitCode, ProtocolUpgradeNeededError, UsageError, XdrError
+from stellarstream_core.errors import (
+    ExitCode,
+    PluginError,
+    ProtocolUpgradeNeededError,
+    StellarStreamError,
+    UsageError,
+    XdrError,
+)
 from stellarstream_core.event_json import EVENT_KEYS, decode_event, event_record
 from stellarstream_core.events import ContractEvent
+from stellarstream_core.hookspecs import ExportQuery, ExportSpec
+from stellarstream_core.plugins import FAULTS, Plugins
 from stellarstream_core.ranges import LedgerRange
-from stellarstream_core.scope import Scope
+from stellarstream_core.scope import EVERYTHING, Scope
+from stellarstream_core.settings import Settings
 from stellarstream_core.storage import Storage
 from stellarstream_core.sync.report import read_gaps
 
+T = TypeVar("T")
+
 PAGE = 2_000
 
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
-@click.group()
-def export() -> None:
-    """Write stored records to a file or to stdout."""
-
-
-@export.command()
-@click.option(
+_format_option = click.option(
     "--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="Output format."
 )
-@bounds_options(
-    "First ledger. Default: the first ever wanted or stored.", "Last ledger. Default: the last covered one."
-)
-@contract_option("Contract to export; may be given several times. Default: the configured ones, else all stored.")
-@click.option(
+_output_option = click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; it appears only when it is complete. Default: stdout.",
 )
+
+
+class Exports(click.Group):
+    """The kinds of records: our own, and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every kind; without plugins' where they cannot be read now."""
+        own = super().list_commands(ctx)
+        try:
+            return [*own, *sorted(set(runtime_of(ctx).plugins.exports()) - set(own))]
+        except StellarStreamError:  # the help of our own needs no readable settings
+            return own
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a kind, None where there is none of that name."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        spec = runtime_of(ctx).plugins.exports().get(cmd_name)
+        return None if spec is None else _command(spec)
+
+
+@click.group(cls=Exports)
+def export() -> None:
+    """Write stored records to a file or to stdout."""
+
+
+@export.command()
+@_format_option
+@bounds_options(
+    "First ledger. Default: the first ever wanted or stored.", "Last ledger. Default: the last covered one."
+)
+@contract_option("Contract to export; may be given several times. Default: the configured ones, else all stored.")
+@_output_option
 @database_option
 @click.pass_context
 def events(
@@ -133,6 +173,88 @@ class Decoder:
             )
             if kind.help:
                 yield f"  {kind.help}"
+
+
+# --- kinds that plugins add -------------------------------------------------------------------------
+
+
+def _command(spec: ExportSpec) -> click.Command:
+    """Return the command that writes a plugin's records."""
+
+    @click.command(spec.name, help=f"{spec.summary}\n\nWhere records may be missing, stderr says so; exit code 3.")
+    @_format_option
+    @bounds_options("First ledger. Default: the first there is.", "Last ledger. Default: the last there is.")
+    @contract_option("Contract to export; may be given several times. Default: all.")
+    @_output_option
+    @database_option
+    @click.pass_context
+    def write(
+        ctx: click.Context,
+        kind: str,
+        first: int | None,
+        last: int | None,
+        contracts: tuple[str, ...],
+        output: Path | None,
+        database: str | None,
+    ) -> None:
+        found = runtime(ctx, database_url=database)
+        storage = found.open_storage()
+        try:
+            scope = Scope.of(contracts or [EVERYTHING])
+            query = ExportQuery(() if scope.everything else sorted(scope.members), first, last)
+            missing = _guarded(found.plugins, spec, lambda: spec.missing(storage, found.settings, query))
+            count = 0
+            with _opened(output) as file:
+                if kind == "csv":
+                    file.write(_csv_lines([spec.columns]))
+                for page in _plugin_pages(found.plugins, spec, storage, found.settings, query):
+                    rows = [{column: row[column] for column in spec.columns} for row in page]
+                    file.write(_jsonl(rows) if kind == "jsonl" else _csv_lines(_cells(row) for row in rows))
+                    count += len(rows)
+        finally:
+            storage.close()
+        if output is not None:
+            click.echo(f"{plural(count, 'record')} written to {output}", err=True)
+        if missing:
+            click.echo(missing, err=True)
+            ctx.exit(ExitCode.INCOMPLETE)
+
+    return write
+
+
+def _plugin_pages(
+    plugins: Plugins, spec: ExportSpec, storage: Storage, settings: Settings, query: ExportQuery
+) -> Iterator[list[Mapping[str, Any]]]:
+    pages = iter(_guarded(plugins, spec, lambda: spec.pages(storage, settings, query)))
+    while (page := _guarded(plugins, spec, lambda: next(pages, None))) is not None:
+        yield list(page)
+
+
+def _guarded(plugins: Plugins, spec: ExportSpec, call: Callable[[], T]) -> T:
+    """Call into a plugin; what it raises that is no sentence of ours is its fault."""
+    try:
+        return call()
+    except StellarStreamError:
+        raise
+    except FAULTS as error:
+        plugins.blame("register_exports", spec.name, error)
+        raise PluginError(f"The export {spec.name!r} cannot go on: {type(error).__name__}: {error}.") from error
+
+
+def _cells(row: Mapping[str, Any]) -> list[object]:
+    """Return a record's cells; a text that a spreadsheet would take for a formula is marked, a number is not."""
+    return [_cell(value) for value in row.values()]
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value if isinstance(value, int) and not isinstance(value, bool) else orjson.dumps(value).decode()
+    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
+
+
+# --- our own ----------------------------------------------------------------------------------------
 
 
 def _pages(storage: Storage, wanted: LedgerRange, scope: Scope) -> Iterator[list[ContractEvent]]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from stellarstream_core.cli.logs import log_through
 from stellarstream_core.cli.output import plural, say
+from stellarstream_core.cli.projecting import ProjectionBar, ProjectionLines
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.sources import Unserved
 from stellarstream_core.sync.progress import Progress as Watched
@@ -71,6 +72,7 @@ class PlainLines:
     ) -> None:
         self._doing = "reading again" if work == "verify" else "fetching"
         self._write = write or partial(say, err=True)
+        self._projections = ProjectionLines(self._write, clock)
         self._tally = _Tally(clock)
         self._last = clock()
 
@@ -108,6 +110,10 @@ class PlainLines:
             self._last = self._tally.clock()
             self._write(_tip(ledger, self._tally.events))
 
+    def projecting(self, name: str, done: int, total: int) -> None:
+        """Say how far a projection is when the last word is some seconds old."""
+        self._projections.projecting(name, done, total)
+
     def _due(self, seconds: float) -> bool:
         now = self._tally.clock()
         if now - self._last < seconds:
@@ -133,6 +139,7 @@ class Bar:
         )
         self._task: TaskID | None = None
         self._line: Status | None = None
+        self._projections: ProjectionBar | None = None
         self._tally = _Tally()
         self._open = ExitStack()
 
@@ -172,6 +179,13 @@ class Bar:
             self._line = self._console.status("")
             self._line.start()
         self._line.update(Text(_tip(ledger, self._tally.events)))
+
+    def projecting(self, name: str, done: int, total: int) -> None:
+        """Show how far a projection is in place of the bar, which has done its work."""
+        if self._projections is None:
+            (self._line or self._bar).stop()
+            self._projections = self._open.enter_context(ProjectionBar(self._console))
+        self._projections.projecting(name, done, total)
 
     def _print(self, line: str) -> None:
         # as it is: a node's words may look like markup, the log's colours are there already

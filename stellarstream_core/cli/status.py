@@ -14,6 +14,7 @@ import click
 
 from stellarstream_core.cli.options import contract_option, database_option, json_option, runtime
 from stellarstream_core.cli.output import plural, print_json
+from stellarstream_core.projection.status import read_projections
 from stellarstream_core.ranges import LedgerRange
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
@@ -68,6 +69,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         raise never_synced(scope)
     totals = storage.totals()
     coverage, reach = state.coverage, tip.reach
+    projections = read_projections(storage, found.plugins.projections())
     return {
         "network": found.settings.network,
         "database": storage.url,
@@ -100,6 +102,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
             for c in (storage.conflicts(limit=SHOWN_CONFLICTS) if totals.conflicts else ())
         ],
         "position": totals.position,
+        "projections": [one.to_json() | {"summary": one.summary} for one in projections],
         "brokenPlugins": [plugin.name for plugin in found.plugins.broken],
     }
 
@@ -133,6 +136,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "conflicts", f"{facts['conflicts']:,}: a source offered other bytes for a stored event"
         for c in facts["conflictList"]:
             yield "", f"{c['id']} from {c['source']}, seen {plural(c['timesSeen'], 'time')}"
+    for one in facts["projections"]:
+        unknown = one["unknown"]["events"]
+        odd = f", {plural(unknown, 'event')} of unknown shape" if unknown else ""
+        yield "projection", f"{one['name']}: {one['summary']}{odd}"
     if facts["brokenPlugins"]:
         yield "broken", f"{', '.join(facts['brokenPlugins'])} (see 'stellarstream plugins')"
 

@@ -81,6 +81,9 @@ def sync(
     stellarstream sync --contract C… --from 1200000 --to 1250000
     stellarstream sync --contract C… --from -1000 --follow
 
+    What plugins project from events (streams, for one) is folded beside the fetching and is at its end
+    when the command ends; 'project' does that by itself.
+
     Exit code 3 means that some ledgers could not be had; they are named, and a later run fills them.
     """
     bounds = parse_bound(first, "last", relative=True), parse_bound(last, "latest")
@@ -103,6 +106,9 @@ def sync(
 
 
 async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals) -> SyncReport:
+    # the database's drivers come with it: signals are heeded before they are there
+    from stellarstream_core.projection.opening import open_projectors  # noqa: PLC0415
+
     stop = stopping.event()
     async with AsyncExitStack() as opened:
         specs = found.source_specs(names)  # a misspelt name is told before a database is made
@@ -115,9 +121,11 @@ async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopp
         for source in provers:
             opened.push_async_callback(source.close)
         sinks = found.plugins.sinks(found.settings)
+        projectors = await opened.enter_async_context(open_projectors(found, storage))
         progress = opened.enter_context(sync_progress())
         passphrase = found.settings.passphrase
-        return await SyncRun(request, storage, sources, passphrase, progress, sinks, provers).execute(stop)
+        run = SyncRun(request, storage, sources, passphrase, progress, sinks, provers, projectors)
+        return await run.execute(stop)
 
 
 async def _provers(found: Runtime, named: Sequence[SourceSpec], scope: Scope) -> list[Source]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from stellarstream_core.events import ContractEvent
 from stellarstream_core.ranges import FIRST_LEDGER, LAST_LEDGER, LedgerRange, RangeSet
@@ -99,6 +99,13 @@ class Anchor:
 
     ledger: int
     hash: str
+
+
+class CloseTime(NamedTuple):
+    """When a ledger closed, in Unix seconds."""
+
+    ledger: int
+    closed_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +270,21 @@ class Storage(Protocol):
         """Return the events first stored by that commit, in id order."""
         ...
 
-    def commit_page(self, commit: Commit, *, after: str = "", skip: int = 0, limit: int) -> Sequence[ContractEvent]:
+    def commit_page(
+        self, commit: Commit, *, after: str = "", skip: int = 0, limit: int, contracts: Sequence[str] = ()
+    ) -> Sequence[ContractEvent]:
         """Return a part of :meth:`events_of_commit`, of which there may be very many: at most ``limit``.
 
-        It begins with the first id above ``after``, less the first ``skip`` events from there.
+        It begins with the first id above ``after``, less the first ``skip`` events from there. With
+        ``contracts`` there are only events of these.
+        """
+        ...
+
+    def earliest_after(self, position: int, contracts: Sequence[str]) -> dict[str, int]:
+        """Return, for each contract, the lowest ledger of the commits above ``position`` that can hold its events.
+
+        Those are the commits of windows that cover the contract, or everything. A contract without such a
+        commit is left out.
         """
         ...
 
@@ -294,6 +312,21 @@ class Storage(Protocol):
 
     def event(self, event_id: str) -> ContractEvent | None:
         """Return the event of that id, None where there is none or the text is no event id."""
+        ...
+
+    def events_by_id(self, ids: Sequence[str]) -> Sequence[ContractEvent]:
+        """Return the events of these ids in id order, each once; ids that are not stored are left out.
+
+        Raises ``InvalidEventError`` for a text that is no event id.
+        """
+        ...
+
+    def close_time(self, upto: int) -> CloseTime | None:
+        """Return the newest ledger up to and including ``upto`` whose close time is known, None where there is none.
+
+        Known is the close time of each ledger with a stored event, and of the last ledger of each window
+        that told it. Whether the ledger is covered is another question.
+        """
         ...
 
     def conflicts(self, limit: int = 100) -> Sequence[Conflict]:

@@ -70,6 +70,8 @@ class SyncEngine:
     reasons: Reasons = field(default_factory=Reasons)
     sink_failures: dict[str, int] = field(default_factory=dict)
     known_ledgers: KnownLedgers = field(default_factory=KnownLedgers)
+    committed: Callable[[], None] = lambda: None
+    """Called in the storage thread after each commit that changed something, before the sinks hear of it."""
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage"), init=False
     )
@@ -231,6 +233,7 @@ class SyncEngine:
         """Tell the sinks of a commit, if it changed anything. Called in the storage thread."""
         if result.commit is None:
             return
+        self.committed()
         batch = CommittedBatch(result.commit, result.new)
         for sink in self.sinks:
             try:

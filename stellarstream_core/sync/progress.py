@@ -27,6 +27,10 @@ class Progress(Protocol):
         """Hear that everything up to ``ledger`` was asked for, and that the next look is in ``delay`` seconds."""
         ...
 
+    def projecting(self, name: str, done: int, total: int) -> None:
+        """Hear that of ``total`` commits ``done`` are taken in by a projection; told after what was fetched."""
+        ...
+
 
 class Silence:
     """A progress that nobody watches."""
@@ -42,3 +46,6 @@ class Silence:
 
     def following(self, ledger: int, delay: float) -> None:
         """Ignore it."""
+
+    def projecting(self, name: str, done: int, total: int) -> None:
+        """Say nothing."""

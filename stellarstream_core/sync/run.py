@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -28,6 +28,9 @@ from stellarstream_core.sync.report import SyncReport, read_coverage
 from stellarstream_core.sync.retention import endangered
 from stellarstream_core.sync.upgrade import Upgrade
 from stellarstream_core.sync.verify import Verifier
+
+if TYPE_CHECKING:
+    from stellarstream_core.projection.running import Projectors
 
 REOPEN_SECONDS = 60.0
 """How often a follower tries to open a source again that did not answer at the start."""
@@ -63,7 +66,8 @@ class _Course:
 class SyncRun:
     """A sync with everything it needs. ``execute`` runs it; setting ``stop`` ends it early and cleanly.
 
-    ``provers`` are sources of their own for verifying, in order of preference.
+    ``provers`` are sources of their own for verifying, in order of preference. ``projectors`` fold what is
+    committed beside the sync, and to its end before a sync that was not stopped ends.
     """
 
     request: SyncRequest
@@ -73,6 +77,7 @@ class SyncRun:
     progress: Progress
     sinks: Sequence[Sink] = ()
     provers: Sequence[Source] = ()
+    projectors: Projectors | None = None
     _left_out: list[Source] = field(default_factory=list, init=False)
     _reaches: dict[str, Reach] = field(default_factory=dict, init=False)
 
@@ -98,7 +103,7 @@ class SyncRun:
                     if self.request.verify
                     else None
                 )
-                gone_through = await self._work(engine, course, upgrade, stop)
+                gone_through = await self._work_and_project(engine, course, upgrade, stop)
             coverage = await engine.in_thread(
                 lambda: read_coverage(self.storage, gone_through, self.request.scope, engine.reasons)
             )
@@ -151,6 +156,23 @@ class SyncRun:
                 earlier = LedgerRange(start, state.start_ledger - 1)
                 behind.append(self.storage.coverage(contract, earlier).unbroken_from(start) + 1)
         return min(behind, default=None)
+
+    async def _work_and_project(
+        self, engine: SyncEngine, course: _Course, upgrade: Upgrade | None, stop: asyncio.Event
+    ) -> LedgerRange:
+        """Do the work with the projections beside it, and let them come to the end of it; return as ``_work`` does."""
+        if self.projectors is None:
+            return await self._work(engine, course, upgrade, stop)
+        engine.committed = self.projectors.committed
+        beside = asyncio.create_task(self.projectors.follow(follow_up=self.request.follow))
+        beside.add_done_callback(_tell_failure)
+        try:
+            gone_through = await self._work(engine, course, upgrade, stop)
+        finally:
+            await _cancelled([beside])
+        if not stop.is_set():
+            await until_stopped(self.projectors.finish(self.progress.projecting), stop)
+        return gone_through
 
     async def _work(
         self, engine: SyncEngine, course: _Course, upgrade: Upgrade | None, stop: asyncio.Event
@@ -221,6 +243,12 @@ async def _with_helpers(work: Coroutine[Any, Any, None], beside: Sequence[asynci
         main.result()
     finally:
         await _cancelled([main])
+
+
+def _tell_failure(projecting: asyncio.Task[None]) -> None:
+    """Log what ended the projections before the sync: it would not be noticed otherwise."""
+    if not projecting.cancelled() and (error := projecting.exception()) is not None:
+        logger.opt(exception=error).error("projections stopped: {}; 'stellarstream project' goes on with them", error)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Future[None]]) -> None:

@@ -9,12 +9,12 @@ from random import Random
 
 import pytest
 
-from stellarstream_core.errors import UsageError
+from stellarstream_core.errors import InvalidEventError, UsageError
 from stellarstream_core.events import AFTER_ALL_TXS, AFTER_TX, BEFORE_ALL_TXS, ContractEvent
 from stellarstream_core.ranges import LAST_LEDGER
-from stellarstream_core.storage import EventPage, EventQuery, Storage
+from stellarstream_core.storage import CloseTime, EventPage, EventQuery, Storage
 from stellarstream_core.testing.conformance_windows import ANY, A, B, C, window
-from stellarstream_core.testing.scripted import made_contract, made_event
+from stellarstream_core.testing.scripted import made_close_time, made_contract, made_event
 
 TOPICS = tuple(b"\x00\x00\x00\x0f\x00\x00\x00\x04" + name for name in (b"mint", b"burn", b"move"))
 
@@ -198,3 +198,55 @@ class QueryConformance:
         assert storage.event(made_event(99, 1, 0, A).id) is None
         for text in ("", "10", "x" * 30, events[0].id + "0", "\x00"):
             assert storage.event(text) is None
+
+    def test_events_are_read_by_their_ids_in_order_each_once(self, storage: Storage) -> None:
+        events = made_mixture(10, 30)
+        storage.commit(window(10, 30, events, ANY.members))
+        asked = [event.id for event in events] * 2
+        Random(1).shuffle(asked)  # noqa: S311 - an order, not a secret
+        assert list(storage.events_by_id(asked)) == events
+        assert list(storage.events_by_id([events[3].id, made_event(99, 1, 0, A).id])) == [events[3]]
+        assert list(storage.events_by_id([])) == []
+        with pytest.raises(InvalidEventError):
+            storage.events_by_id([events[0].id, "10"])
+
+    @pytest.mark.parametrize("contracts", [(A,), (A, C), (B,), (made_contract(99),)])
+    def test_a_commits_events_are_paged_by_contract(self, storage: Storage, contracts: tuple[str, ...]) -> None:
+        events = made_mixture(10, 20)
+        storage.commit(window(10, 12, [event for event in events if event.ledger <= 12][::2], ANY.members))
+        commit = storage.commit(window(10, 20, events, ANY.members)).commit
+        assert commit is not None
+        expected = [event for event in storage.events_of_commit(commit) if event.contract_id in contracts]
+        for limit in (1, 3, 1000):
+            found: list[ContractEvent] = []
+            while page := storage.commit_page(
+                commit, after=found[-1].id if found else "", limit=limit, contracts=contracts
+            ):
+                assert len(page) <= limit
+                found += page
+            assert found == expected
+        assert list(storage.commit_page(commit, skip=2, limit=1000, contracts=contracts)) == expected[2:]
+
+    def test_the_newest_close_time_is_told_by_events_and_by_windows(self, storage: Storage) -> None:
+        assert storage.close_time(LAST_LEDGER) is None
+        storage.commit(window(10, 14, [made_event(12, 1, 0, A)], closed_at=made_close_time(14)))
+        storage.commit(window(20, 24))
+        storage.commit(window(30, 34, [made_event(33, 1, 0, A)], closed_at=None))
+        known = {ledger: CloseTime(ledger, made_close_time(ledger)) for ledger in (12, 14, 33)}
+        upto = {9: None, 11: None, 12: 12, 13: 12, 14: 14, 32: 14, 33: 33, LAST_LEDGER: 33}
+        for ledger, newest in upto.items():
+            assert storage.close_time(ledger) == (None if newest is None else known[newest])
+
+    def test_the_first_close_time_that_was_told_stays(self, storage: Storage) -> None:
+        storage.commit(window(10, 14, closed_at=1_000))
+        storage.commit(window(14, 14, (), (B,), closed_at=2_000))
+        assert storage.close_time(14) == CloseTime(14, 1_000)
+
+    def test_the_lowest_ledger_of_later_commits_is_told_by_contract(self, storage: Storage) -> None:
+        for first, last, scope in ((40, 49, (A, B)), (20, 29, (A,)), (30, 39, (C,)), (50, 59, (A, C))):
+            storage.commit(window(first, last, (), scope))
+        assert storage.earliest_after(0, [A, B, C, made_contract(99)]) == {A: 20, B: 40, C: 30}
+        assert storage.earliest_after(2, [A, B, C]) == {A: 50, C: 30}
+        assert storage.earliest_after(4, [A, B, C]) == {}
+        storage.commit(window(35, 36, (), ANY.members))
+        assert storage.earliest_after(3, [A, B]) == {A: 35, B: 35}

@@ -28,9 +28,10 @@ def window(
     source: str = "one",
     evidence: Evidence = Evidence.SCANNED,
     flavour: str = "",
+    closed_at: int | None = None,
 ) -> Window:
     """Return a window; the scope is contract A unless said otherwise."""
-    return Window(LedgerRange(first, last), Scope.of(scope), list(events), source, evidence, flavour)
+    return Window(LedgerRange(first, last), Scope.of(scope), list(events), source, evidence, flavour, (), closed_at)
 
 
 def stored(storage: Storage, scope: Scope = ANY, within: LedgerRange = ALL, page: int = 1000) -> list[ContractEvent]:

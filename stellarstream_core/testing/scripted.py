@@ -25,6 +25,11 @@ def made_contract(number: int) -> str:
     return contract_id_text(sha256(b"contract %d" % number).digest())
 
 
+def made_close_time(ledger: int) -> int:
+    """Return when a made ledger closed, in Unix seconds."""
+    return _FIRST_CLOSE + 5 * ledger
+
+
 def made_event(
     ledger: int, tx: int = 1, k: int = 0, contract: str | None = None, *, op: int = 0, salt: str = ""
 ) -> ContractEvent:
@@ -37,7 +42,7 @@ def made_event(
     return ContractEvent(
         id=format_event_id(ledger, tx, op, k),
         ledger=ledger,
-        closed_at=_FIRST_CLOSE + 5 * ledger,
+        closed_at=made_close_time(ledger),
         tx_hash=seed,
         event_index=event_index(tx, op, k),
         contract_id=contract,
@@ -103,7 +108,7 @@ class ScriptedSource:
         """Return the scripted reach."""
         self._speak()
         self.looks += 1
-        return Reach(self.oldest, self.latest, _FIRST_CLOSE + 5 * self.latest, self.ledger_seconds, self.archive)
+        return Reach(self.oldest, self.latest, made_close_time(self.latest), self.ledger_seconds, self.archive)
 
     async def ledger_hash(self, sequence: int) -> str | None:
         """Return a hash that depends on the ledger and on ``chain``."""
@@ -130,7 +135,8 @@ class ScriptedSource:
             self.served += 1
             events = [e for e in self.history if part.holds(e.ledger) and scope.holds(e.contract_id)]
             certificates = tuple(self._certificates(part)) if self.evidence is Evidence.PROVEN else ()
-            yield Window(part, scope, events, self.name, self.evidence, self.flavour, certificates)
+            closed_at = made_close_time(part.last)
+            yield Window(part, scope, events, self.name, self.evidence, self.flavour, certificates, closed_at)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -145,7 +151,7 @@ class ScriptedSource:
                 hash=self._hash(ledger),
                 previous_hash=self._hash(ledger - 1),
                 protocol=28,
-                close_time=_FIRST_CLOSE + 5 * ledger,
+                close_time=made_close_time(ledger),
                 transactions=1,
                 invocations=1,
                 proven_invocations=1,

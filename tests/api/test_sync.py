@@ -14,6 +14,8 @@ from stellarstream_core.api.sources import SourceState
 from stellarstream_core.api.sync_model import MOST_RANGES, sync_model
 from stellarstream_core.cli.status import read_status
 from stellarstream_core.errors import StorageError
+from stellarstream_core.plugins import Plugins
+from stellarstream_core.projection.tables import ProjectionRow, ReachRow, UnknownRow
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Evidence, Reach
@@ -43,6 +45,7 @@ SHAPE = {
     "moreRanges": int,
     "evidence": dict,
     "sources": list,
+    "projections": list,
     "events": int,
     "conflicts": int,
     "position": int,
@@ -120,6 +123,56 @@ async def test_it_has_every_field_that_is_promised(database_url, filled, served,
     assert (source["name"], source["coveredLedgers"]) == ("soroban-rpc", 21)
     assert (found["events"], found["conflicts"], found["position"]) == (21, 0, 1)
     assert found["livePosition"] == str(api.service.feed.now)
+
+
+async def test_it_tells_how_far_projections_are_and_so_do_the_metrics(
+    database_url, filled, served, ask, told, monkeypatch
+):
+    storage = filled(database_url, (100, 120), [A], EVENTS)
+    rows = [
+        (ProjectionRow, ("toy", "f", "e", 0, "", 5, 0, 1, None, 1_700_000_000)),
+        (ProjectionRow, ("stuck", "f", "e", 1, "", 5, 0, 1, "route() raised KeyError", 1_700_000_000)),
+        (ProjectionRow, ("removed", "f", "e", 0, "", 5, 0, 1, None, 1_700_000_000)),
+        (ReachRow, ("toy", A, 119, 1_700_000_000, 1, 119)),
+        (UnknownRow, ("toy", A, "(u64, sym x)", 3, EVENTS[0].id, EVENTS[2].id)),
+        (UnknownRow, ("toy", A, "(sym y)", 1, EVENTS[1].id, EVENTS[1].id)),
+    ]
+    for model, row in rows:
+        storage.write(lambda database, model=model, row=row: model.insert_many([row]).execute(database))
+    monkeypatch.setattr(Plugins, "projections", lambda self: dict.fromkeys(["toy", "stuck", "never begun"]))
+    api = await served(database_url)
+    stuck, toy = (await ask(api))["projections"]
+    shapes = [
+        {"contract": A, "shape": "(u64, sym x)", "count": 3, "lastEventId": EVENTS[2].id},
+        {"contract": A, "shape": "(sym y)", "count": 1, "lastEventId": EVENTS[1].id},
+    ]
+    assert toy == {
+        "name": "toy",
+        "position": 0,
+        "behind": 1,
+        "asOfLedger": 119,
+        "complete": True,
+        "rebuilding": True,
+        "trouble": None,
+        "updatedAt": "2023-11-14T22:13:20Z",
+        "unknown": {"events": 4, "shapes": shapes},
+    }
+    assert (stuck["name"], stuck["behind"], stuck["asOfLedger"]) == ("stuck", 0, None)
+    assert stuck["trouble"] == "route() raised KeyError"
+    found = {name: value for name, value in (await told(api)).items() if "_projection_" in name}
+    assert found == {
+        'stellarstream_projection_position{projection="toy"}': 0,
+        'stellarstream_projection_position{projection="stuck"}': 1,
+        'stellarstream_projection_lag_commits{projection="toy"}': 1,
+        'stellarstream_projection_lag_commits{projection="stuck"}': 0,
+        'stellarstream_projection_ledger{projection="toy"}': 119,
+        'stellarstream_projection_up{projection="toy"}': 1,
+        'stellarstream_projection_up{projection="stuck"}': 0,
+        'stellarstream_projection_rebuilding{projection="toy"}': 1,
+        'stellarstream_projection_rebuilding{projection="stuck"}': 0,
+        'stellarstream_projection_unknown_events{projection="toy"}': 4,
+        'stellarstream_projection_unknown_events{projection="stuck"}': 0,
+    }
 
 
 async def test_of_an_empty_database_it_says_so(database_url, served, ask, told):

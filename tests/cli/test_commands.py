@@ -189,12 +189,8 @@ def test_migrate_makes_an_empty_database_ready_and_says_when_there_is_nothing_to
     checked = invoke("migrate", "--check")
     assert checked.code == 2
     assert "stellarstream migrate" in checked.err
-    assert [line.split("/")[0] for line in invoke("migrate").out.splitlines()] == [
-        "applied sql",
-        "applied sql",
-        "applied sql",
-        "applied api",
-    ]
+    applied = [line.split("/")[0] for line in invoke("migrate").out.splitlines()]
+    assert applied[:6] == ["applied sql"] * 4 + ["applied api"] * 2  # the plugins' tables come after them
     assert "up to date" in invoke("migrate").out
     assert invoke("migrate", "--check").code == 0
 

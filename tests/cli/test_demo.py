@@ -67,7 +67,7 @@ def test_a_second_demo_begins_anew_and_removes_only_what_the_first_one_left(invo
     (tmp_path / "stellarstream.toml").write_text(f"{MARK}\nnetwork = 'sandbox'\n")
     (tmp_path / "demo.db").write_text("not even a database")
     (tmp_path / "demo.db-notes.txt").write_text("somebody's work")
-    outcome = invoke("demo", "--directory", ".", *QUICK)
+    outcome = invoke("demo", "--directory", ".", "--close-time", "0.2", "--seconds", "6")
     assert outcome.code == 0, outcome.err
     assert events_in(tmp_path / "demo.db") > 0
     assert (tmp_path / "demo.db-notes.txt").read_text() == "somebody's work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 from hypothesis import given
@@ -74,6 +75,15 @@ def test_an_unbroken_chain_is_one_window_with_all_its_certificates():
     assert (window.range, window.evidence) == (LedgerRange(5, 29), Evidence.PROVEN)
     assert [c.sequence for c in window.certificates] == list(range(5, 30))
     assert len(window.events) == 50
+
+
+def test_a_window_tells_when_its_last_ledger_closed():
+    def timed(ledger):
+        one = reading(ledger)
+        return replace(one, header=replace(one.header, close_time=1_000 + ledger))
+
+    first, last = play([*(timed(n) for n in range(1, 4)), *(timed(n) for n in range(10, 12))])
+    assert [(item.range.last, item.closed_at) for item in (first, last)] == [(3, 1_003), (11, 1_011)]
 
 
 def test_windows_are_handed_over_before_they_grow_large():

@@ -14,9 +14,20 @@ from stellarstream_core.api.app import CORE_ROUTES, all_routes
 from stellarstream_core.api.models import Parameters
 from stellarstream_core.api.routes import Route
 from stellarstream_core.chain import ChainClientSpec
+from stellarstream_core.decoding import DecoderSpec
 from stellarstream_core.errors import PluginError
-from stellarstream_core.hookspecs import HOOK_NAMES, CommandSpec, Health, HealthCheck, ModelSet, PluginSettings
+from stellarstream_core.hookspecs import (
+    HOOK_NAMES,
+    CommandSpec,
+    ExportSpec,
+    Health,
+    HealthCheck,
+    ModelSet,
+    PluginSettings,
+    hookspec,
+)
 from stellarstream_core.plugins import GROUP, Plugins
+from stellarstream_core.projections import ProjectionSpec
 from stellarstream_core.settings import load_settings
 from stellarstream_core.sources import Capabilities, SourceSpec
 from stellarstream_core.storage import StorageSpec
@@ -92,6 +103,12 @@ def test_hook_register_storages_gives_backends_by_scheme(plugin):
     assert found.storages() == {"mem": backend}
 
 
+def test_hook_register_exports_gives_kinds_of_records_by_name(plugin):
+    orders = ExportSpec("orders", "Orders.", ("id",), lambda *_: [], lambda *_: None)
+    found = Plugins.load(found=[plugin("a", register_exports=lambda: [orders])])
+    assert found.exports() == {"orders": orders}
+
+
 def test_hook_register_models_gives_migrations(plugin, tmp_path):
     found = Plugins.load(found=[plugin("a", register_models=lambda: ModelSet("a", tmp_path))])
     assert found.models() == [ModelSet("a", tmp_path)]
@@ -135,6 +152,133 @@ def test_a_plugin_that_offers_a_route_of_the_frameworks_is_taken_out_with_all_it
     found = Plugins.load(found=[plugin("a", register_routes=lambda: [mine, theirs])])
     assert all_routes(found) == CORE_ROUTES
     assert [broken.name for broken in found.broken] == ["a"]
+
+
+def test_hook_register_decoders_gives_decoders_by_family(plugin):
+    decoder = DecoderSpec("weather-v1", "weather stations", lambda events: [None for _ in events])
+    found = Plugins.load(found=[plugin("a", register_decoders=lambda: [decoder])])
+    assert found.decoders() == {"weather-v1": decoder}
+
+
+def test_hook_register_projections_gives_projections_by_name(plugin):
+    projection = ProjectionSpec("weather", "the weather by place", nothing)
+    found = Plugins.load(found=[plugin("a", register_projections=lambda: [projection])])
+    assert found.projections() == {"weather": projection}
+
+
+@pytest.mark.parametrize(
+    ("hook", "wrong", "ask"),
+    [
+        ("register_decoders", DecoderSpec("weather-v1", "weather", None), Plugins.decoders),
+        ("register_projections", ProjectionSpec("weather", "weather", "open"), Plugins.projections),
+        ("register_projections", spec("weather"), Plugins.projections),
+    ],
+)
+def test_a_decoder_or_projection_that_cannot_be_called_takes_its_plugin_out(plugin, hook, wrong, ask):
+    found = Plugins.load(found=[plugin("a", **{hook: lambda: [wrong]})])
+    assert ask(found) == {}
+    assert [broken.name for broken in found.broken] == ["a"]
+
+
+@pytest.fixture
+def offer():
+    """Return a module with hooks that take a ``city``."""
+
+    def make(*names: str, **options) -> ModuleType:
+        module = ModuleType("made_hookspecs")
+        for name in names:
+
+            def ask(city):
+                raise AssertionError
+
+            setattr(module, name, hookspec(**options)(ask))
+        return module
+
+    return make
+
+
+def test_hook_register_hookspecs_gives_hooks_that_plugins_loaded_before_and_after_implement(plugin, offer):
+    found = Plugins.load(
+        found=[
+            plugin("a", weather_of=lambda city: f"rain in {city}"),
+            plugin("m", register_hookspecs=lambda: offer("weather_of")),
+            plugin("z", weather_of=lambda city: "sun"),
+            plugin("zz", weather_of=lambda city: None),
+        ]
+    )
+    assert found.broken == []
+    assert found.offered_hooks == ("weather_of",)
+    assert found.ask_offered("weather_of", city="Rome") == [("a", "rain in Rome"), ("z", "sun")]
+    assert [p.hooks for p in found.all] == [("weather_of",), ("register_hookspecs",), ("weather_of",), ("weather_of",)]
+
+
+def test_a_plugin_that_raises_from_an_offered_hook_is_taken_out_and_the_others_answer(plugin, offer):
+    def explode(city):
+        raise RuntimeError(city)
+
+    found = Plugins.load(
+        found=[
+            plugin("bad", weather_of=explode, register_sources=lambda: [spec("s")]),
+            plugin("good", weather_of=lambda: "sun"),
+            plugin("m", register_hookspecs=lambda: offer("weather_of")),
+        ]
+    )
+    assert found.ask_offered("weather_of", city="Rome") == [("good", "sun")]
+    assert [(p.name, p.error) for p in found.broken] == [("bad", "RuntimeError: Rome")]
+    assert found.sources() == {}
+    assert found.blame("weather_of", "good", TypeError("no weather")).name == "good"
+    assert found.ask_offered("weather_of", city="Rome") == []
+
+
+def test_an_offered_hook_with_arguments_it_does_not_get_breaks_who_implements_it_alone(plugin, offer):
+    found = Plugins.load(
+        found=[
+            plugin("bad", weather_of=lambda street: "sun"),
+            plugin("good", weather_of=lambda city: "rain"),
+            plugin("m", register_hookspecs=lambda: offer("weather_of")),
+        ]
+    )
+    assert [p.name for p in found.broken] == ["bad"]
+    assert found.ask_offered("weather_of", city="Rome") == [("good", "rain")]
+
+
+def test_a_hook_of_a_plugin_that_is_not_there_is_unknown_unless_it_is_optional(plugin, monkeypatch):
+    bold, modest = plugin("bold", weather_of=lambda city: "sun"), plugin("modest")
+    weather = hookimpl(optionalhook=True)(lambda city: "rain")
+    monkeypatch.setattr(sys.modules["made_modest"], "weather_of", weather, raising=False)
+    found = Plugins.load(found=[bold, modest])
+    assert [p.name for p in found.broken] == ["bold"]
+    with pytest.raises(ValueError, match="no plugin offers the hook 'weather_of'"):
+        found.ask_offered("weather_of", city="Rome")
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        ((), {}),
+        (("register_sources",), {}),
+        (("taken_already",), {}),
+        (("weather_of",), {"firstresult": True}),
+        (("weather_of",), {"historic": True}),
+    ],
+)
+def test_hooks_that_cannot_be_offered_take_their_plugin_out_and_no_other(plugin, offer, names, options):
+    found = Plugins.load(
+        found=[
+            plugin("a", register_hookspecs=lambda: offer("taken_already"), taken_already=lambda city: 1),
+            plugin("bad", register_hookspecs=lambda: offer(*names, **options)),
+            plugin("z", register_sources=lambda: [spec("s")]),
+        ]
+    )
+    assert [p.name for p in found.broken] == ["bad"]
+    assert set(found.sources()) == {"s"}
+    assert found.ask_offered("taken_already", city="Rome") == [("a", 1)]
+
+
+@pytest.mark.parametrize("answer", [None, 3, object()])
+def test_a_plugin_that_offers_no_module_of_hooks_is_taken_out(plugin, answer):
+    found = Plugins.load(found=[plugin("bad", register_hookspecs=lambda: answer or "text")])
+    assert [p.name for p in found.broken] == ["bad"]
 
 
 def test_hook_register_commands_gives_commands(plugin):

@@ -195,7 +195,7 @@ class OpenChainClient:
     async def close(self):
         pass
 
-    ledger_entries = close
+    ledger_entries = simulate = send = transaction = close
 
 
 def chain_spec(name, opened=None, configured=True):

@@ -107,7 +107,7 @@ def test_too_many_readers_at_once_are_told(database_url, monkeypatch):
 
 def test_the_models_have_the_columns_of_the_tables_and_take_rows(open_storage):
     storage = open_storage([CORE_MODELS])
-    assert list(storage.migrate())[-1] == "api/0001_api"
+    assert "api/0001_api" in storage.migrate()
     rows = {
         ApiKey: {"id": "k", "secret_hash": "h", "account": "G", "scopes": "a b", "name": "n", "created_at": 2**40},
         ApiChallenge: {"hash": "h", "expires_at": 2**40},

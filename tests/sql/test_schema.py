@@ -32,7 +32,7 @@ from tests.sql.conftest import open_url
 FOLDER = MODELS.migrations
 READS = ((texts.PAGE_OF_COMMIT, -2), (texts.EVENTS_OF_COMMIT, -1))
 """Texts that read commits, and where in their values the limit stands."""
-MIGRATIONS = ("sql/0001_initial", "sql/0002_links", "sql/0003_commit_events")
+MIGRATIONS = ("sql/0001_initial", "sql/0002_links", "sql/0003_commit_events", "sql/0004_ledger_times")
 
 
 def query(storage: SqlStorage, sql: str, values=()) -> list[tuple]:
@@ -180,7 +180,8 @@ def test_a_new_migration_brings_an_earlier_schema_forward_and_keeps_its_data(ope
 def test_commits_of_before_there_was_a_count_are_brought_forward_without_one(open_storage, tmp_path, monkeypatch):
     earlier = tmp_path / "earlier"
     shutil.copytree(FOLDER, earlier)
-    (earlier / "0003_commit_events.py").unlink()
+    for later in MIGRATIONS[2:]:
+        (earlier / f"{later.removeprefix('sql/')}.py").unlink()
     with monkeypatch.context() as patched:
         patched.setattr("stellarstream_sql.storage.MODELS", ModelSet("sql", earlier))
         with closing(open_storage()) as storage:
@@ -195,7 +196,7 @@ def test_commits_of_before_there_was_a_count_are_brought_forward_without_one(ope
                 )
                 transaction.run("UPDATE store SET position = 1")
     storage = open_storage()
-    assert list(storage.migrate()) == ["sql/0003_commit_events"]
+    assert list(storage.migrate()) == list(MIGRATIONS[2:])
     new = storage.commit(window(20, 21, [made_event(20, 1, 0, A)])).commit
     assert list(storage.commits(0)) == [Commit(1, window_id, LedgerRange(10, 12)), new]
     assert (new.position, new.events) == (2, 1)

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import hdrs
 
 from stellarstream_core.api.metrics import Facts
+from stellarstream_core.api.metrics_facts import ProjectionFacts
 from stellarstream_core.api.models import Nothing
 from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
 from stellarstream_core.api.sync_reader import SyncReading
@@ -42,6 +43,17 @@ def _facts(found: SyncReading | StellarStreamError) -> Facts:
         position=sync.position,
         gaps=found.gaps,
         sources={source.name: source.state == "up" for source in sync.sources if source.state != "unknown"},
+        projections={
+            one.name: ProjectionFacts(
+                position=one.position,
+                behind=one.behind,
+                as_of_ledger=one.as_of_ledger,
+                up=one.trouble is None,
+                rebuilding=one.rebuilding,
+                unknown_events=one.unknown.events,
+            )
+            for one in sync.projections
+        },
     )
 
 

@@ -34,6 +34,8 @@ class Silent:
 
     def following(self, ledger: int, delay: float) -> None: ...
 
+    def projecting(self, name: str, done: int, total: int) -> None: ...
+
 
 async def sync(
     runtime: Runtime, storage: Storage, contracts: Sequence[str], first: int, last: int | None, source: str
