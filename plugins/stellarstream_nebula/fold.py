@@ -38,7 +38,7 @@ from stellarstream_nebula.meaning import (
     origin_key,
     token_group,
 )
-from stellarstream_nebula.model import V2, Status, StreamState, parse_stream_key
+from stellarstream_nebula.model import V1, V2, Status, StreamState, parse_stream_key
 
 if TYPE_CHECKING:
     from stellarstream_core.decoding import DecodedEvent
@@ -191,7 +191,7 @@ def _created(
         cliff=action.cliff,
         end=action.end,
         memo=action.memo,
-        withdrawn_told=entry.decoded.family == V2,
+        withdrawn_told=entry.decoded.family != V1,
         completed=_is_paid(action.total, 0),
         soulbound=soulbound,
         migrated_from=migrated_from,

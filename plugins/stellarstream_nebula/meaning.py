@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stellarstream_nebula.model import STREAM_FAMILIES, V1, V2, stream_key
+from stellarstream_nebula.families import makes_streams, offered
+from stellarstream_nebula.model import V1, V2, stream_key
 
 if TYPE_CHECKING:
     from stellarstream_core.decoding import DecodedEvent, Field
@@ -218,6 +219,8 @@ def action_of(decoded: DecodedEvent, event: ContractEvent, contract_id: str) -> 
 
     The contract matters for a migration: it ends a stream of one contract and begins one of another.
     """
+    if (family := offered(decoded.family)) is not None:
+        return family.action(decoded, event)
     read = _READERS.get((decoded.family, decoded.name))
     if read is None:
         return None
@@ -242,8 +245,10 @@ def keys_of(decoded: DecodedEvent, event: ContractEvent, migrated_from: Mapping[
     journals of both streams. Empty for events of no stream (proposals, requests, a batch's own event at head).
     """
     contract_id = event.contract_id
-    if decoded.family not in STREAM_FAMILIES or contract_id is None:
+    if contract_id is None or not makes_streams(decoded.family):
         return ()
+    if (family := offered(decoded.family)) is not None:
+        return tuple(dict.fromkeys(stream_key(contract_id, one) for one in family.stream_ids(decoded)))
     fields, name = decoded.fields, decoded.name
     if decoded.family == V2:
         if name == "rebalance":

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stellarstream_nebula.amounts import ContractTrapError, unlocked_v1, unlocked_v2
-from stellarstream_nebula.model import V1, Curve, Status, StreamFacts, StreamIndex, StreamState, StreamView
+from stellarstream_nebula.families import offered
+from stellarstream_nebula.model import V1, V2, Curve, Status, StreamFacts, StreamIndex, StreamState, StreamView
 
 T = TypeVar("T")
 
@@ -251,8 +252,10 @@ class _Stream:
             return None
         if self.is_v1:
             return self._formula_v1(total, start, end, at)
-        if self.cliff is None:
-            return None
+        if (family := offered(self.state.family)) is not None:
+            return family.unlocked(self.state, at)
+        if self.cliff is None or self.state.family != V2:
+            return None  # of a family that this process was not told of nothing is known
         constant = self.constant
         try:
             return unlocked_v2(

@@ -163,8 +163,10 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             "database_url": f"sqlite:///{quote(str(directory.resolve() / DATABASE_NAME))}",
             "contracts": list(contracts.values()),
         }
+        migrated_from = {contracts["streams-v2"]: contracts["streams-v1"]}
         over = {
             **flags,
+            "plugins": {"nebula": {"migrated_from": migrated_from}},
             "network_passphrase": NETWORKS["sandbox"].passphrase,
             # for this demo alone: logins end with it
             "secret_key": token_urlsafe(48),
@@ -181,6 +183,7 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             (directory / name).unlink(missing_ok=True)
         # a JSON string without escaped surrogates, as orjson writes it, is a TOML string
         lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in flags.items()]
+        lines += ["[plugins.nebula.migrated_from]", *(f'{new} = "{old}"' for new, old in migrated_from.items())]
         path.write_text("\n".join([MARK, *lines]) + "\n", encoding="utf-8")
     except (OSError, UnicodeError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "its name is not UTF-8"
@@ -315,6 +318,8 @@ class Narrator:
         yield f"curl -N {self._url}/api/v1/events/live"
         yield "stellarstream status --watch"
         yield f"stellarstream export events --from {max(FIRST_LEDGER, ledger - 9)} --to {ledger}"
+        yield f"curl '{self._url}/api/v1/streams?status=ACTIVE&limit=3'"
+        yield "stellarstream export streams --format csv -o streams.csv"
         yield "stellarstream sync        # asks for nothing that is there"
         database = shlex.quote(str(self._directory / DATABASE_NAME))
         yield f"sqlite3 {database} {EXAMPLE_QUERY}"

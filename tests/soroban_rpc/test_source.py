@@ -262,3 +262,19 @@ def _without(answer, method):
         return answer(name, params, fault)
 
     return answered
+
+
+async def test_a_window_that_ends_at_the_latest_ledger_tells_when_that_closed():
+    made = history()
+    async with node(made) as one, source(one) as opened:
+
+        async def told(first: int, last: int) -> int | None:
+            found = await read(opened, LedgerRange(first, last), Scope.of([A]))
+            return {window.range.last: window.closed_at for window in found.windows}[last]
+
+        assert await told(900, 1_000) == made_close_time(1_000)
+        made.latest = 1_001
+        await opened.reach()
+        made.latest = 1_003
+        assert await told(1_001, 1_001) == made_close_time(1_001), "it was the latest when its reach was asked for"
+        assert await told(1_002, 1_002) is None, "nobody told"
