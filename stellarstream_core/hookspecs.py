@@ -7,7 +7,7 @@ A plugin is a module named in the entry-point group ``stellarstream``; its funct
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stellarstream_core.chain import ChainClientSpec
     from stellarstream_core.decoding import DecoderSpec
     from stellarstream_core.events import ContractEvent
+    from stellarstream_core.plugins import Plugins
     from stellarstream_core.projections import ProjectionSpec
     from stellarstream_core.settings import Settings
     from stellarstream_core.sources import SourceSpec
@@ -87,11 +88,15 @@ class CommandSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """What to export: records of these contracts (none: of all), of ledgers ``first`` to ``last`` (None: no bound)."""
+    """What to export: records of these contracts (none: of all), of ledgers ``first`` to ``last`` (None: no bound).
+
+    ``plugins`` are those of the command, for hooks that the exporting plugin offers itself.
+    """
 
     contracts: Sequence[str] = ()
     first: int | None = None
     last: int | None = None
+    plugins: Plugins | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

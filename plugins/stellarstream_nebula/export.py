@@ -14,6 +14,7 @@ from stellarstream_core.settings import Settings
 from stellarstream_core.storage import Storage
 from stellarstream_nebula import bulk
 from stellarstream_nebula.audit import end_of
+from stellarstream_nebula.families import learn
 from stellarstream_nebula.queries import Place, prepare
 from stellarstream_nebula.represent import StreamModel
 from stellarstream_nebula.resources.streams import show
@@ -29,6 +30,8 @@ COLUMNS = tuple(info.alias or name for name, info in StreamModel.model_fields.it
 
 def pages(storage: Storage, settings: Settings, query: ExportQuery) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Yield streams that were created in the asked ledgers, each page read in one snapshot."""
+    if query.plugins is not None:
+        learn(query.plugins)
     after = _BEGINNING
     while True:
         page, after = storage.read(partial(_page, settings, query, after))
@@ -39,6 +42,8 @@ def pages(storage: Storage, settings: Settings, query: ExportQuery) -> Iterator[
 
 def missing(storage: Storage, settings: Settings, query: ExportQuery) -> str | None:
     """Say which contracts' streams may be missing, or not be up to date, in part."""
+    if query.plugins is not None:
+        learn(query.plugins)
 
     def read(database: Database) -> list[str]:
         contracts = list(query.contracts) or stream_contracts(families_in(database, settings))

@@ -201,7 +201,7 @@ def _command(spec: ExportSpec) -> click.Command:
         storage = found.open_storage()
         try:
             scope = Scope.of(contracts or [EVERYTHING])
-            query = ExportQuery(() if scope.everything else sorted(scope.members), first, last)
+            query = ExportQuery(() if scope.everything else sorted(scope.members), first, last, found.plugins)
             missing = _guarded(found.plugins, spec, lambda: spec.missing(storage, found.settings, query))
             count = 0
             with _opened(output) as file:

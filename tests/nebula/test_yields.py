@@ -256,7 +256,8 @@ async def test_the_yield_of_a_stream_is_what_its_vault_says_now(storage, ledgers
     chain.vaults[VAULT] = MadeVault(REFERENCE // 50, 2 * REFERENCE)
     body = await ask(f"{TWO}-0", chain)
     assert body == {
-        "streamId": f"{TWO}-0",
+        "id": f"{TWO}-0",
+        "streamId": "0",
         "accruedInterest": "12000",
         "yieldRate": None,
         "lastAccrualAt": format_close_time(made_close_time(ledgers.ledger)),

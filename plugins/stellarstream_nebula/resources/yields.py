@@ -105,7 +105,8 @@ class SampleModel(Represented):
 class YieldModel(Represented):
     """What a stream's vault has earned for it."""
 
-    stream_id: Annotated[str, Field(description="the stream's id: {contractId}-{number}")]
+    id: Annotated[str, Field(description="the stream's id: {contractId}-{streamId}")]
+    stream_id: Annotated[str, Field(description="its number in its contract")]
     accrued_interest: Annotated[
         Amount | None, Field(description="on what is not withdrawn yet; null where the vault does not tell")
     ]
@@ -210,7 +211,8 @@ async def stream_yield(call: Call[YieldPath, YieldQuery, Nothing]) -> Answer:
     earned = None if principal is None or stored.state.family != V2 else accrued(principal, interest, reference)
     return Answer(
         YieldModel(
-            stream_id=stored.shown.key,
+            id=stored.shown.key,
+            stream_id=str(stored.state.stream_id),
             accrued_interest=_text(earned),
             yield_rate=None if growth is None else rate_text(growth),
             last_accrual_at=None if closed is None else format_close_time(closed),
