@@ -42,6 +42,8 @@ class StreamFamily:
 
 
 _known: dict[str, StreamFamily] = {}
+_owners: dict[str, str] = {}
+"""The plugin that offers each family: it may offer it anew, in other words each time."""
 
 
 def offered(family: str) -> StreamFamily | None:
@@ -61,21 +63,22 @@ def learn(plugins: Plugins) -> None:
     """
     for plugin, answer in plugins.ask_offered(HOOK):
         try:
-            found = _checked(answer)
+            found = _checked(plugin, answer)
         except (TypeError, ValueError) as error:
             plugins.blame(HOOK, plugin, error)
         else:
             _known.update(found)
+            _owners.update(dict.fromkeys(found, plugin))
 
 
-def _checked(answer: object) -> dict[str, StreamFamily]:
+def _checked(plugin: str, answer: object) -> dict[str, StreamFamily]:
     if not isinstance(answer, list | tuple):
         raise TypeError(f"{HOOK} must return a list, not {type(answer).__name__}")
     found: dict[str, StreamFamily] = {}
     for one in answer:
         if not isinstance(one, StreamFamily):
             raise TypeError(f"{HOOK} returned {type(one).__name__} where StreamFamily is due")
-        if one.family in STREAM_FAMILIES or _known.get(one.family, one) != one:
+        if one.family in STREAM_FAMILIES or one.family in found or _owners.get(one.family, plugin) != plugin:
             raise ValueError(f"the stream family {one.family!r} is taken already")
         found[one.family] = one
     return found

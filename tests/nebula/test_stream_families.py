@@ -30,6 +30,7 @@ def plugin(tmp_path, monkeypatch):
     (tmp_path / "rate_streams.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(families, "_known", {})
+    monkeypatch.setattr(families, "_owners", {})
     yield EntryPoint("rate-streams", "rate_streams", "stellarstream")
     sys.modules.pop("rate_streams", None)
 
@@ -138,6 +139,14 @@ def test_new_rules_are_a_new_fingerprint(plugins):
         family=FAMILY, rules=2, stream_ids=old.stream_ids, action=old.action, unlocked=old.unlocked
     )
     assert NebulaProjection({CONTRACT: FAMILY}).fingerprint != before
+
+
+def test_asking_again_changes_nothing(plugins):
+    learn(plugins)
+    before = NebulaProjection({CONTRACT: FAMILY}).fingerprint
+    learn(plugins)
+    assert not plugins.broken
+    assert NebulaProjection({CONTRACT: FAMILY}).fingerprint == before
 
 
 @pytest.mark.parametrize(
