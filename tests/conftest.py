@@ -8,9 +8,15 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from tests.paths import missing
 from tests.postgres import NoPostgresError, server_url, throw_away_database
+
+# a property holds or it does not: how long an example takes says something of the machine alone
+settings.register_profile("here", deadline=None)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

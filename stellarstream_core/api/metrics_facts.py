@@ -88,5 +88,4 @@ def facts_metrics(prefix: str, facts: Facts | None) -> Iterator[Metric]:
         for projection, told in sorted(facts.projections.items()):
             if (value := getattr(told, attribute)) is not None:
                 gauge.add_metric([projection], float(value))
-        if gauge.samples:
-            yield gauge
+        yield gauge  # without a projection, too: who watches for it finds its name

@@ -20,7 +20,7 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_sandbox.demo import MARK
 
 ENDED = "Ended: network, indexer and API are stopped. The database stays where it is."
-QUICK = ("--close-time", "0.2", "--seconds", "2")
+QUICK = ("--close-time", "0.2", "--seconds", "5")
 
 
 def start(tmp_path: Path, *args: str, **more) -> subprocess.Popen:
