@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -40,7 +40,6 @@ CACHE_KIB = 32 * 1024
 CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the log before they are moved to the file: fewer, longer checkpoints than the default 1000."""
 
-_HEADER = b"SQLite format 3\x00"
 _SCHEMA_HELP = "Run 'stellarstream migrate'."
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SPOILT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
@@ -301,9 +300,7 @@ class SqliteBackend:
     def _look(self, path: Path) -> None:
         try:
             if path.is_file():
-                with path.open("rb") as file:
-                    header = file.read(len(_HEADER))
-                if header and header != _HEADER:
+                if path.stat().st_size and self._is_something_else():
                     raise StorageError(
                         f"{self.url} is a file, but not a SQLite database.",
                         help="Point 'database_url' at another path; nothing was changed.",
@@ -323,6 +320,19 @@ class SqliteBackend:
                 )
         except OSError as error:
             raise self._plain(error) from None
+
+    def _is_something_else(self) -> bool:
+        """Tell whether the file is no database. SQLite itself looks: nobody else may open the file and close it.
+
+        POSIX locks belong to the process: closing any descriptor of a file drops all of them, those of other
+        connections in this process too, and the next process to leave would take the log away from under them.
+        """
+        try:
+            with closing(self._connect("mode=ro")) as connection:
+                connection.execute("PRAGMA schema_version").fetchall()
+        except sqlite3.Error as error:
+            return _code(error) == sqlite3.SQLITE_NOTADB
+        return False
 
     @contextmanager
     def _told(self, *untold: type[PeeweeException]) -> Iterator[None]:

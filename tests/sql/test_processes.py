@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
 from stellarstream_core.digest import digest_events
 from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
+from stellarstream_core.storage import Anchor
 from stellarstream_core.testing.storage_conformance import ALL, A, stored
+from stellarstream_sql.storage import open_sqlite
 from tests.paths import ROOT
 from tests.sql.committer import FIRST, HISTORY, LAST
 
@@ -96,3 +100,22 @@ def test_the_committer_itself_offers_the_whole_history(seed):
 
     offered = {event for one in windows(seed, FIRST, LAST) for event in one.events}
     assert offered == set(HISTORY)
+
+
+def test_a_process_that_leaves_takes_no_log_from_under_another_with_two_storages(tmp_path):
+    path = tmp_path / "shared.db"
+    first = open_sqlite(f"sqlite:///{path}")
+    first.migrate()
+    first.bind_network("one")
+    second = open_sqlite(f"sqlite:///{path}")
+    second.schema()  # looks at the file, as every command does when it begins
+    leave = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('SELECT count(*) FROM store'); c.close()"
+    for ledger in range(1, 6):
+        subprocess.run([sys.executable, "-c", leave], check=True, timeout=30)
+        assert path.with_name("shared.db-wal").exists(), "whoever leaves is not the last one"
+        first.add_anchor(Anchor(ledger, f"{ledger:064x}"))
+    second.close()
+    first.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM anchors").fetchone() == (5,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
