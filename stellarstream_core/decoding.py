@@ -39,9 +39,11 @@ class DecoderSpec:
 
     ``decode`` takes a batch of events of contracts of this family, in any order, and returns as many
     results in the same order: None for an event whose shape the family does not know. It never raises
-    for what a ledger may hold, and it looks at nothing but topics and value.
+    for what a ledger may hold, and it looks at nothing but topics and value. ``version`` changes whenever an
+    event may be decoded otherwise than before: what was made of the family's events is then made anew.
     """
 
     family: str
     summary: str
     decode: Callable[[Sequence[ContractEvent]], Sequence[DecodedEvent | None]]
+    version: str = ""

@@ -8,7 +8,7 @@ how far they are. A state is a pure function of the set of events of its key and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -41,10 +41,15 @@ class Unknown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """Where a batch's events belong. An event may be in several journals, or in none."""
+    """Where a batch's events belong. An event may be in several journals, or in none.
+
+    ``groups`` are those of the entries' keys that are groups and nothing else: they have no state of their own, and
+    :meth:`Projection.advance` is not called for them.
+    """
 
     entries: Sequence[Entry]
     unknown: Sequence[Unknown] = ()
+    groups: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Folded:
     """A key's state after its events, and the groups whose events it folds as well.
 
     ``state`` is bytes that :meth:`Projection.advance` takes again; None where the events do not make a
-    state yet (its beginning is not known): they stay in the journal.
+    state yet (its beginning is not known): they stay in the journal, and all of them are folded again with the
+    next that comes. Where many may come before the beginning, return bytes that say that nothing is known yet.
     """
 
     state: bytes | None
@@ -73,12 +79,15 @@ class Reached(NamedTuple):
     ``complete``: no ledger is missing between the first that is wanted and this one. ``watermark`` is the
     last ledger of that unbroken stretch, all of whose events are folded; it may lie above ``ledger``, where
     nobody told when the ledgers between closed, and is below the first wanted one where that is missing.
+    ``first`` is the first ledger of that stretch: the first wanted one; or the lowest that is covered, once no
+    ledger is missing and every event is folded from there to the first wanted one. None where nobody told.
     """
 
     ledger: int
     closed_at: int
     complete: bool
     watermark: int
+    first: int | None = None
 
 
 class Projection(Protocol):
@@ -86,14 +95,17 @@ class Projection(Protocol):
 
     name: str
     fingerprint: str
-    """Changes with everything that the result depends on besides the events: rules and settings. A projection
-    that was stored under another one is built again from the first commit."""
+    """Changes with everything that the result depends on besides the events, whichever contract they are of: rules
+    and settings. A projection that was stored under another one is built again from the first commit."""
 
     @property
-    def contracts(self) -> Sequence[str]:
+    def contracts(self) -> Mapping[str, str]:
         """The contracts (C…) whose events it takes; those of others are not handed to :meth:`route`.
 
-        Where they become others while it runs, it is built again from the first commit.
+        With each stands what the result of its events alone depends on (its kind, its decoder's version): where that
+        changes, the projection is built again from the first commit. A contract that comes is taken in alone: its
+        stored events are, while the others stay as they are. One that is not there any more keeps its journal and
+        states, and is not handed over; when it comes back, what is missing of it is taken in.
         """
         ...
 
@@ -108,8 +120,9 @@ class Projection(Protocol):
         all of ``b``. Where the answer names groups whose entries were not handed over, the key is folded
         again with theirs among its own. More events never name fewer groups.
 
-        Any key may be a group of others, so every key is folded, a group's too: for a key that has no state
-        of its own the answer is ``Folded(None)``.
+        What comes out does not depend on which contracts there are: a journal may hold entries of one that is
+        not among them any more, and they are folded as before. Any key may be a group of others, so every key is
+        folded but those that :class:`Routed` names as groups.
         """
         ...
 
@@ -127,12 +140,16 @@ class Projection(Protocol):
 
         Keep it short: True says that there is more to do than fits, then it is called again. While far behind
         it is not called in every step. A contract of which no covered ledger is known is left out; ``ledger``
-        and ``watermark`` go back where ledgers below are being filled in.
+        never goes back: it is not ``complete`` while ledgers below are being filled in. ``watermark`` may go back.
         """
         ...
 
-    def clear(self, database: Database) -> None:
-        """Remove everything :meth:`save` wrote: the projection is about to be built again."""
+    def clear(self, database: Database) -> bool | None:
+        """Remove everything :meth:`save` wrote: the projection is about to be built again.
+
+        Called inside a transaction of its own. Keep it short: True says that there is more to remove than fits, then
+        it is called again, by another process where this one ends. Nothing is saved until it returns False or None.
+        """
         ...
 
     async def follow_up(self, context: FollowUp) -> None:

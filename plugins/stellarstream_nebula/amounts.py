@@ -44,25 +44,26 @@ def unlocked_v1(
     """Return what a V1 stream has unlocked at ``now`` (Unix seconds), withdrawn or not.
 
     A pause holds the clock at ``paused_at``; ``paused_before``, how long earlier pauses lasted, moves cliff and end.
-    A cliff unlocks what has run up since the start. The exponential curve is the square of the elapsed share;
-    where its product does not fit an i128 the contract takes the linear one. Amounts are in the token's smallest unit.
+    A cliff unlocks what has run up since the start. The exponential curve is the square of the elapsed share, in
+    checked steps: where one of them does not fit an i128 the contract takes the linear curve, whose product wraps
+    around. Amounts are in the token's smallest unit.
     """
     if now <= start:
         return 0
     effective = now if paused_at is None else paused_at
-    if effective < (cliff + paused_before) & _U64:
+    if effective < wrap_u64(cliff + paused_before):
         return 0
-    if effective >= (end + paused_before) & _U64:
+    if effective >= wrap_u64(end + paused_before):
         return total
     elapsed = effective - start - paused_before
     if elapsed <= 0:
         return 0
     duration = end - start
     if curve is Curve.EXPONENTIAL:
-        product = total * elapsed * elapsed
-        if _fits(product):
-            return quotient(product, duration * duration)
-    return quotient(_wrap(total * elapsed), duration)
+        squared, whole = elapsed * elapsed, duration * duration
+        if _fits(squared) and _fits(whole) and _fits(total * squared):
+            return quotient(total * squared, whole)
+    return quotient(wrap_i128(total * elapsed), duration)
 
 
 def unlocked_v2(
@@ -82,7 +83,7 @@ def unlocked_v2(
     ``step_duration`` (seconds) and ``multiplier_bps`` count for :attr:`Curve.STEPS` alone. Raises
     :class:`ContractTrapError` where the contract would.
     """
-    start_nanos, cliff_nanos, end_nanos, now_nanos = (time * NANOSECONDS & _U64 for time in (start, cliff, end, now))
+    start_nanos, cliff_nanos, end_nanos, now_nanos = (wrap_u64(time * NANOSECONDS) for time in (start, cliff, end, now))
     if now_nanos < cliff_nanos or now_nanos <= start_nanos:
         return 0
     if now_nanos >= end_nanos:
@@ -106,7 +107,7 @@ def _linear(total: int, duration: int, elapsed: int) -> int:
     scaled = total * elapsed * SCALE
     if _fits(scaled) and _fits(total * elapsed):
         return quotient(quotient(scaled, duration), SCALE)
-    return _wrap(quotient(total, duration) * elapsed)
+    return wrap_i128(quotient(total, duration) * elapsed)
 
 
 def _squared(total: int, duration: int, elapsed: int) -> int:
@@ -114,22 +115,24 @@ def _squared(total: int, duration: int, elapsed: int) -> int:
     if total <= 0:
         return 0
     ratio = quotient(elapsed * SCALE, duration)  # 64 bits times 10^7 always fits
-    return quotient(_wrap(total * (ratio * ratio // SCALE)), SCALE)
+    return quotient(wrap_i128(total * (ratio * ratio // SCALE)), SCALE)
 
 
 def _steps(total: int, duration: int, elapsed: int, step_duration: int, multiplier_bps: int) -> int:
     """Return the share of geometric steps: each runs at the rate of the one before times ``1 + multiplier``."""
-    step = _wrap(step_duration * NANOSECONDS)
+    step = wrap_i128(step_duration * NANOSECONDS)
     if step == 0:
         raise ContractTrapError("a step that lasts no time")
     done, into = quotient(elapsed, step) & _U32, elapsed - quotient(elapsed, step) * step
-    factor = _wrap(BPS + multiplier_bps)
+    factor = wrap_i128(BPS + multiplier_bps)
     reached = _power(factor, done)
-    whole = _wrap((_power(factor, quotient(duration, step) & _U32) - STEP_SCALE) * step)
+    whole = wrap_i128((_power(factor, quotient(duration, step) & _U32) - STEP_SCALE) * step)
     if whole <= 0:
         return _linear(total, duration, elapsed)
-    share = _wrap((reached - STEP_SCALE) * step) + quotient(_wrap(_wrap(reached * into) * multiplier_bps), BPS)
-    return quotient(_wrap(total * _wrap(share)), whole)
+    share = wrap_i128((reached - STEP_SCALE) * step) + quotient(
+        wrap_i128(wrap_i128(reached * into) * multiplier_bps), BPS
+    )
+    return quotient(wrap_i128(total * wrap_i128(share)), whole)
 
 
 def _power(factor: int, exponent: int) -> int:
@@ -137,15 +140,15 @@ def _power(factor: int, exponent: int) -> int:
     result, base = STEP_SCALE, factor
     while exponent:
         if exponent & 1:
-            result = quotient(_wrap(result * base), BPS)
-        base = quotient(_wrap(base * base), BPS)
+            result = quotient(wrap_i128(result * base), BPS)
+        base = quotient(wrap_i128(base * base), BPS)
         exponent >>= 1
     return result
 
 
 def rebalanced(total: int, withdrawn: int, factor_bps: int) -> int:
     """Return a V2 stream's total after ``rebalance``: what is not withdrawn yet shrinks to ``factor_bps``."""
-    return _wrap(withdrawn + quotient(_wrap((total - withdrawn) * factor_bps), BPS))
+    return wrap_i128(withdrawn + quotient(wrap_i128((total - withdrawn) * factor_bps), BPS))
 
 
 def quotient(dividend: int, divisor: int) -> int:
@@ -160,5 +163,11 @@ def _fits(number: int) -> bool:
     return -_I128_SIGN <= number < _I128_SIGN
 
 
-def _wrap(number: int) -> int:
+def wrap_i128(number: int) -> int:
+    """Return what is left of an amount in 128 bits with a sign."""
     return (number + _I128_SIGN & _I128_ALL) - _I128_SIGN
+
+
+def wrap_u64(number: int) -> int:
+    """Return what is left of a time in 64 bits."""
+    return number & _U64

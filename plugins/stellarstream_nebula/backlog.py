@@ -2,7 +2,9 @@
 
 There is no index of what is missing; streams are walked, newest first, along the one by contract and creation. The
 newest are looked at each time; the others by a walk that goes on where it stood, and begins again from time to
-time, for old streams come in late. The walk also finds the vaults.
+time, for old streams come in late. The walk also finds the vaults, and asks again for V2's entries that were not
+there: an entry that was put aside may have been restored, a node may have been wrong. Where an event tells that the
+entry was deleted there is nothing to ask for.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from peewee import Database
 
-from stellarstream_nebula import bulk, facts_codec
+from stellarstream_nebula import bulk, facts_codec, state_codec
 from stellarstream_nebula.model import V1, StreamFacts
 
 HEAD, WALK = 500, 2_000
@@ -85,9 +87,10 @@ class Backlog:
     def _walked(self, database: Database, limit: int, now: float) -> dict[str, Unread]:
         found: dict[str, Unread] = {}
         rows = self._page(database, self._place, WALK)
+        lost = self._lost(database, rows)
         for row in rows:
             self._place = (row[0], row[1])
-            if (one := self._unread(row)) is not None:
+            if (one := self._unread(row) or lost.get(row[1])) is not None:
                 found[one.key] = one
             if len(found) == limit:
                 return found
@@ -95,6 +98,25 @@ class Backlog:
             self._place, self._rests_until = _FIRST, now + AGAIN_SECONDS
             self.vaults, self._found = self._found, {}
         return found
+
+    def _lost(self, database: Database, rows: Iterable[bulk.Row]) -> dict[str, Unread]:
+        """Return V2's streams among rows whose entry was not there, though no event tells that it was deleted."""
+        if self.family == V1:  # one entry holds them all, and is read again and again
+            return {}
+        missing = {
+            row[1]: Unread(row[1], int(row[2]), row[3])
+            for row in rows
+            if row[6] is not None
+            and row[1] not in self._skipped
+            and b'"missing"' in (raw := bytes(row[6]))
+            and facts_codec.decode(raw).missing
+        }
+        states = bulk.select_in(database, "SELECT key, state FROM nebula_streams WHERE key IN", missing)
+        for key, raw in states:
+            state = state_codec.state_of(bytes(raw))
+            if state is None or state.removed:
+                del missing[key]
+        return missing
 
     def _page(self, database: Database, after: tuple[str, str], rows: int) -> list[bulk.Row]:
         sql = f"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,38 @@ from stellarstream_core.decoding import DecodedEvent, DecoderSpec
 from stellarstream_core.errors import StellarStreamError
 from stellarstream_core.xdr.scval import Arm, ScValue, decode_scval
 from stellarstream_nebula.catalogue import FAMILIES
-from stellarstream_nebula.shapes import Family, Layout, layouts, symbol_bytes
+from stellarstream_nebula.shapes import Family, Layout, Place, Shape, layouts, symbol_bytes
 
 if TYPE_CHECKING:
     from stellarstream_core.events import ContractEvent
 
 
+CODE = 1
+"""Raised whenever the same shapes decode the same bytes to something else: part of :func:`version_of`."""
+
+
 def decoder_specs() -> tuple[DecoderSpec, ...]:
     """Return the decoder of each family of the catalogue."""
-    return tuple(DecoderSpec(family.name, family.summary, decoder(family)) for family in FAMILIES)
+    return tuple(decoder_spec(family) for family in FAMILIES)
+
+
+def decoder_spec(family: Family) -> DecoderSpec:
+    """Return the decoder of a family, under the version that its shapes make."""
+    return DecoderSpec(family.name, family.summary, decoder(family), version_of(family))
+
+
+def version_of(family: Family) -> str:
+    """Return a digest of a family's shapes: another one wherever another event, or other fields of it, are known."""
+    return sha256("\n".join([str(CODE), *map(_told, family.shapes)]).encode()).hexdigest()[:16]
+
+
+def _told(shape: Shape) -> str:
+    def place(one: Place) -> list[str | bool]:
+        return [one.name, one.type.label, one.type.optional]
+
+    topics = [place(topic) if isinstance(topic, Place) else str(topic) for topic in shape.topics]
+    data = [shape.data.kind.value, *(place(one) for one in shape.data.fields)]
+    return repr([*shape.names, shape.variant, topics, data])
 
 
 def decoder(family: Family) -> Callable[[Sequence[ContractEvent]], list[DecodedEvent | None]]:

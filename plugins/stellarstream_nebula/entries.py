@@ -32,7 +32,7 @@ _ADDRESS_END = 4 + 4 + 32
 _ACTIVE, _PAUSED, _CLOSED = range(3)
 """V1's ``StreamState``."""
 _CANCELLED, _PENDING = 1, 2
-"""The status in V2's ``packed_meta``; 0 is active."""
+"""The status in V2's ``packed_meta``: 0 is active, 2 waits for its vault and is no less open."""
 
 
 class StreamEntryError(StellarStreamError):
@@ -132,36 +132,7 @@ def read_stored_v2(value: bytes, ledger: int) -> StreamFacts:
     return replace(
         facts,
         closed=status == _CANCELLED,
-        pending=status == _PENDING,
         yield_enabled=bool(packed >> 49 & 1),
-        recurrent=bool(packed >> 50 & 1),
-        cancellation_type=packed >> 51 & 0xFFFFFFFF,
-    )
-
-
-# --- get_stream -----------------------------------------------------------------------------
-
-
-def read_v1_stream(value: bytes, ledger: int) -> StreamFacts:
-    """Read what V1's ``get_stream`` returns (XDR of a ``Stream``), as true at ``ledger``."""
-    return _v1_facts(_decoded(value), ledger)
-
-
-def read_v2_stream(value: bytes, ledger: int) -> StreamFacts:
-    """Read what V2's ``get_stream`` returns (XDR of an ``Option<StreamV2>``), as true at ``ledger``."""
-    decoded = _decoded(value)
-    if decoded.arm is Arm.VOID:
-        return StreamFacts(ledger=ledger, missing=True)
-    stream = _Struct(decoded, _STREAM_V2)
-    curve_type = stream.number("curve_type") if stream.has("curve_type") else 0
-    facts = _v2_facts(stream, ledger, penalty_bps=stream.number("penalty_bps"), curve_type=curve_type)
-    return replace(
-        facts,
-        closed=stream.truth("cancelled"),
-        pending=stream.truth("is_pending"),
-        yield_enabled=stream.truth("yield_enabled"),
-        recurrent=stream.truth("is_recurrent"),
-        cancellation_type=stream.number("cancellation_type"),
     )
 
 
@@ -199,7 +170,7 @@ _V1 = {
     "state": Arm.U32,
 }
 
-_V2_COMMON = {
+_STORED_V2 = {
     "sender": Arm.ADDRESS,
     "receiver": Arm.ADDRESS,
     "beneficiary": Arm.ADDRESS,
@@ -217,22 +188,8 @@ _V2_COMMON = {
     "yield_recipient": Arm.U32,
     "split_address": (Arm.ADDRESS, Arm.VOID),
     "split_bps": Arm.U32,
+    "packed_meta": Arm.U128,
 }
-
-_STORED_V2 = {**_V2_COMMON, "packed_meta": Arm.U128}
-
-_STREAM_V2 = {
-    **_V2_COMMON,
-    "cancelled": Arm.BOOL,
-    "migrated_from_v1": Arm.BOOL,
-    "yield_enabled": Arm.BOOL,
-    "is_pending": Arm.BOOL,
-    "is_recurrent": Arm.BOOL,
-    "cancellation_type": Arm.U32,
-    "penalty_bps": Arm.U32,
-    "curve_type": (Arm.U32, None),
-}
-"""``curve_type`` is left out by the releases that do not know curves; None stands for that."""
 
 
 class _Struct:
@@ -252,12 +209,9 @@ class _Struct:
             if field.arm not in (allowed if isinstance(allowed, tuple) else (allowed,)):
                 raise StreamEntryError(f"The stream's field {name!r} has the type {field.arm.name.lower()}.")
             self._fields[name] = field
-        for name, allowed in layout.items():
-            if name not in self._fields and not (isinstance(allowed, tuple) and None in allowed):
+        for name in layout:
+            if name not in self._fields:
                 raise StreamEntryError(f"The stream has no field {name!r}.")
-
-    def has(self, name: str) -> bool:
-        return name in self._fields
 
     def number(self, name: str) -> int:
         return int(self._fields[name].value)
@@ -290,8 +244,6 @@ def _v1_facts(value: ScValue, ledger: int) -> StreamFacts:
         end=stream.number("end_time"),
         withdrawn=stream.number("withdrawn_amount"),
         closed=state == _CLOSED,
-        paused_at=stream.number("paused_time") if state == _PAUSED else None,
-        paused_before=stream.number("total_paused_duration"),
         frozen=stream.truth("is_frozen"),
         curve=Curve.EXPONENTIAL if curve else Curve.LINEAR,
         vault=stream.maybe_text("vault_address"),
@@ -317,10 +269,8 @@ def _v2_facts(stream: _Struct, ledger: int, *, penalty_bps: int, curve_type: int
         multiplier_bps=stream.number("multiplier_bps"),
         penalty_bps=penalty_bps,
         vault=stream.maybe_text("vault_address"),
-        yield_recipient=stream.number("yield_recipient"),
         split_address=stream.maybe_text("split_address"),
         split_bps=stream.number("split_bps"),
-        cycle_duration=stream.number("cycle_duration"),
     )
 
 

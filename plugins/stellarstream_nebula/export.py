@@ -20,6 +20,7 @@ from stellarstream_nebula.represent import StreamModel
 from stellarstream_nebula.resources.streams import show
 from stellarstream_nebula.served import families_in, stream_contracts
 from stellarstream_nebula.stored import NAME, read_rows
+from stellarstream_nebula.totals import newest_journaled
 
 PAGE = 500
 
@@ -47,13 +48,15 @@ def missing(storage: Storage, settings: Settings, query: ExportQuery) -> str | N
 
     def read(database: Database) -> list[str]:
         contracts = list(query.contracts) or stream_contracts(families_in(database, settings))
-        reached = reached_in(database, NAME, contracts)
+        reached, newest = reached_in(database, NAME, contracts), newest_journaled(database, contracts)
         told = []
         for contract in contracts:
             if (at := reached.get(contract)) is None:
                 told.append(f"{contract} is not folded yet")
             elif not at.complete:
                 told.append(f"{contract} is folded up to ledger {at.ledger}, but has gaps above ledger {at.watermark}")
+            elif newest.get(contract, 0) > at.ledger:
+                told.append(f"{contract} is folded up to ledger {at.ledger}, and in part above it")
         return told
 
     found = storage.read(read)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stellarstream_nebula.amounts import rebalanced
+from stellarstream_nebula.amounts import rebalanced, wrap_i128, wrap_u64
 from stellarstream_nebula.meaning import (
     Archived,
     BeneficiaryChanged,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 Changes = dict[str, Any]
 """Fields of :class:`StreamState` that an event gives new values."""
 
-RULES = 1
+RULES = 2
 """The version of these rules and of :mod:`~stellarstream_nebula.meaning`: part of a projection's fingerprint."""
 
 
@@ -75,11 +75,6 @@ class Fold:
     state: StreamState | None = None
     soulbound: bool = False
     origin: Origin | None = None
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing is known yet."""
-        return self == BLANK
 
     @property
     def groups(self) -> frozenset[str]:
@@ -133,9 +128,9 @@ def _own(fold: Fold, entry: FoldEntry, contract_id: str, stream_id: int, migrate
             end=origin.end,
         )
         came_from = origin_key(contract_id, action.v1_stream_id, migrated_from)
-        return Fold(_created(entry, began, contract_id, stream_id, migrated_from=came_from))
+        return Fold(replace(_created(entry, began, contract_id, stream_id), opened_with=None, migrated_from=came_from))
     if isinstance(action, Created):
-        return Fold(_created(entry, action, contract_id, stream_id, soulbound=fold.soulbound))
+        return Fold(replace(_created(entry, action, contract_id, stream_id), soulbound=fold.soulbound))
     return fold
 
 
@@ -161,15 +156,7 @@ def _of_origin(fold: Fold, entry: FoldEntry) -> Fold:
     return fold
 
 
-def _created(
-    entry: FoldEntry,
-    action: Created,
-    contract_id: str,
-    stream_id: int,
-    *,
-    soulbound: bool = False,
-    migrated_from: str | None = None,
-) -> StreamState:
+def _created(entry: FoldEntry, action: Created, contract_id: str, stream_id: int) -> StreamState:
     event = entry.event
     return StreamState(
         contract_id=contract_id,
@@ -180,7 +167,9 @@ def _created(
         created_at=event.closed_at,
         created_ledger=event.ledger,
         updated_ledger=event.ledger,
+        updated_at=event.closed_at,
         last_event=event.id,
+        opened_with=action.gross if action.total is None else action.total,
         sender=action.sender,
         receiver=action.receiver,
         beneficiary=action.beneficiary,
@@ -192,41 +181,41 @@ def _created(
         end=action.end,
         memo=action.memo,
         withdrawn_told=entry.decoded.family != V1,
-        completed=_is_paid(action.total, 0),
-        soulbound=soulbound,
-        migrated_from=migrated_from,
         touched_ledger=event.ledger,
         terms_ledger=event.ledger,
+        parties_ledger=event.ledger,
     )
 
 
 def _seen(state: StreamState, changes: Changes, event: ContractEvent) -> StreamState:
-    """Return the state after an event and what it changes; note whether everything is claimed now."""
-    total, withdrawn = changes.get("total", state.total), changes.get("withdrawn", state.withdrawn)
-    return replace(
-        state, **changes, last_event=event.id, updated_ledger=event.ledger, completed=_is_paid(total, withdrawn)
-    )
-
-
-def _is_paid(total: int | None, withdrawn: int) -> bool:
-    return total is not None and total <= withdrawn
+    """Return the state after an event and what it changes."""
+    return replace(state, **changes, last_event=event.id, updated_ledger=event.ledger, updated_at=event.closed_at)
 
 
 # --- what each action changes ---------------------------------------------------------------
 
 
-def _filled(state: StreamState, action: Created, _event: ContractEvent) -> Changes:
+def _filled(state: StreamState, action: Created, event: ContractEvent) -> Changes:
     """Take from a second event about the creation only what the first did not say."""
-    return {name: getattr(action, name) for name in _CREATION if getattr(state, name) is None}
+    told = {name: getattr(action, name) for name in _CREATION}
+    changes: Changes = {
+        name: value for name, value in told.items() if value is not None and getattr(state, name) is None
+    }
+    if changes.keys() & {"receiver", "beneficiary"}:
+        changes["parties_ledger"] = event.ledger
+    if changes.keys() & {"total", "start", "cliff", "end"}:
+        changes["terms_ledger"] = event.ledger
+    return changes
 
 
 def _withdrawn(state: StreamState, action: Withdrawn, event: ContractEvent) -> Changes:
-    total = state.withdrawn + action.amount if action.total is None else action.total
+    total = wrap_i128(state.withdrawn + action.amount) if action.total is None else action.total
     return {"withdrawn": total, "touched_ledger": event.ledger}
 
 
 def _cancelled(state: StreamState, action: Cancelled, event: ContractEvent) -> Changes:
-    return _settled(_unlocked_when_cancelled(state, action), action.time, event)
+    told = {"cancelled_by": action.by, "returned": action.to_sender}
+    return {**told, **_settled(_unlocked_when_cancelled(state, action), action.time, event)}
 
 
 def _unlocked_when_cancelled(state: StreamState, action: Cancelled) -> int | None:
@@ -258,7 +247,10 @@ def _settled(unlocked: int | None, time: int, event: ContractEvent) -> Changes:
         "settled_unlocked": unlocked,
         "touched_ledger": event.ledger,
     }
-    return changes if unlocked is None else {**changes, "withdrawn": unlocked}
+    if unlocked is None:
+        return changes
+    unlocked = wrap_i128(unlocked)
+    return {**changes, "settled_unlocked": unlocked, "withdrawn": unlocked}
 
 
 def _migrated_out(_state: StreamState, action: MigratedOut, event: ContractEvent) -> Changes:
@@ -276,7 +268,7 @@ def _paused(state: StreamState, action: Paused, _event: ContractEvent) -> Change
 
 
 def _resumed(state: StreamState, action: Resumed, _event: ContractEvent) -> Changes:
-    return {"paused_at": None, "paused_before": state.paused_before + action.duration}
+    return {"paused_at": None, "paused_before": wrap_u64(state.paused_before + action.duration)}
 
 
 def _topped_up(_state: StreamState, action: ToppedUp, event: ContractEvent) -> Changes:
@@ -304,6 +296,10 @@ def _archived(state: StreamState, action: Archived, event: ContractEvent) -> Cha
     }
 
 
+def _split(_state: StreamState, action: SplitSet, event: ContractEvent) -> Changes:
+    return {"split_address": action.address, "split_bps": action.bps, "split_ledger": event.ledger}
+
+
 _CREATION = ("sender", "receiver", "beneficiary", "token", "total", "gross", "start", "cliff", "end", "memo")
 
 _CHANGES: dict[type, Callable[[StreamState, Any, ContractEvent], Changes]] = {
@@ -319,9 +315,12 @@ _CHANGES: dict[type, Callable[[StreamState, Any, ContractEvent], Changes]] = {
     RateAccepted: _rate_accepted,
     Refilled: _refilled,
     Archived: _archived,
-    SplitSet: lambda _state, action, _event: {"split_address": action.address, "split_bps": action.bps},
-    BeneficiaryChanged: lambda _state, action, _event: {"beneficiary": action.beneficiary},
-    ReceiverChanged: lambda _state, action, _event: {"receiver": action.receiver},
+    SplitSet: _split,
+    BeneficiaryChanged: lambda _state, action, event: {
+        "beneficiary": action.beneficiary,
+        "parties_ledger": event.ledger,
+    },
+    ReceiverChanged: lambda _state, action, event: {"receiver": action.receiver, "parties_ledger": event.ledger},
     Memo: lambda _state, action, _event: {"memo": action.text},
     PaidIn: lambda _state, action, _event: {"gross": action.gross},
     Frozen: lambda _state, _action, _event: {"frozen": True},

@@ -1,7 +1,8 @@
 """Which family a contract is of: what the settings say, else what the contract says of itself, else what is remembered.
 
 The rule by which a spec is told (:func:`family_of`) asks for the functions a family's clients call, with their
-shapes. What fits no family, or several, is of none: it is named in a warning and its events are left alone.
+shapes. What fits no family, or several, keeps the one that is remembered, as after an upgrade that the rules do
+not know; else it is of none. Either is named in a warning; the events of what is of none are left alone.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ async def find_families(settings: Settings, storage: Storage, chain: ChainClient
     """Return the family of each contract that has one, and remember it in ``nebula_contracts``.
 
     Asked are the contracts of the core's setting ``contracts`` that ``[plugins.nebula]`` does not name. One that
-    the chain does not tell now keeps the family it had. Raises ``StorageError``.
+    the chain does not tell now keeps the family it had, and so does one whose new code fits none. Raises
+    ``StorageError``.
     """
     section = settings.section(NebulaSettings)
     named = {contract: family_named(text) for contract, text in section.contracts.items()}
@@ -134,9 +136,9 @@ async def _detected(
             if family is not None:
                 ledger = before.ledger if before is not None and before.family == family else answer.ledger
                 found[contract] = Remembered(family, SPEC, ledger)
-            else:
-                _warn(contract, "what it offers is of no known generation")
-        elif before is not None:
+                continue
+            answer = "what it offers is of no known generation"
+        if before is not None:
             found[contract] = before
             logger.warning("{}: {}; it is taken for {}, as before", contract, answer, before.family)
         else:

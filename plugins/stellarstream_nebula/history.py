@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import Database
 
 from stellarstream_nebula import bulk
-from stellarstream_nebula.audit import Place, end_of
+from stellarstream_nebula.audit import Place, end_of, read_chains, read_relinks
 from stellarstream_nebula.queries import address_walks, is_postgresql, prepare
 
 BUDGET = 6_000
@@ -32,12 +32,13 @@ HIGHEST = "~"
 
 
 class Logged(NamedTuple):
-    """An entry: ``hash`` is None until it is sealed."""
+    """An entry: ``hash`` is None until it is sealed; ``since`` is the revision of its chain that had it first."""
 
     event_id: str
     key: str
     type: str
     hash: bytes | None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class FoundEntries:
 
 def find_entries(database: Database, wanted: WantedEntries, limit: int, after: Place | None = None) -> FoundEntries:
     """Return the next page in the order asked, from beyond ``after``. The transaction must be one snapshot."""
+    found = _find(database, wanted, limit, after)
+    return FoundEntries(_as_linked(database, found.entries), found.resume)
+
+
+def _find(database: Database, wanted: WantedEntries, limit: int, after: Place | None) -> FoundEntries:
     prepare(database)
     if wanted.address is not None:
         streams = _streams_of(database, wanted.address, wanted.contracts)
@@ -73,9 +79,9 @@ def find_entries(database: Database, wanted: WantedEntries, limit: int, after: P
     budget = BUDGET
     while budget > 0:
         rows = _step(database, wanted, after, step, fits, values)
-        for event_id, key, kind, head, fit in rows:
+        for *logged, fit in rows:
             if fit:
-                found.append(Logged(event_id, key, kind, None if head is None else bytes(head)))
+                found.append(_logged(logged))
                 if len(found) > limit:
                     last = found[limit - 1]
                     return FoundEntries(found[:limit], Place(last.event_id, last.key))
@@ -93,7 +99,25 @@ def find_entries_of(
     """Return the next entries of some keys, merged; spans are (key, least event id, event id that is too great)."""
     rows = _of_keys(database, spans, limit + 2, after, descending=descending)
     resume = Place(rows[limit - 1].event_id, rows[limit - 1].key) if len(rows) > limit else None
-    return FoundEntries(rows[:limit], resume)
+    return FoundEntries(_as_linked(database, rows[:limit]), resume)
+
+
+def _as_linked(database: Database, entries: Sequence[Logged]) -> list[Logged]:
+    """Return entries without the hashes that those have which lie behind the end of a chain that is linked anew."""
+    waiting = read_relinks(database, {entry.key for entry in entries})
+    if not waiting:
+        return list(entries)
+    chains = read_chains(database, waiting)
+    ends = {key: chains[key].last_event if key in chains else "" for key in waiting}
+    return [
+        entry._replace(hash=None) if entry.key in ends and entry.event_id > ends[entry.key] else entry
+        for entry in entries
+    ]
+
+
+def _logged(row: Sequence[Any]) -> Logged:
+    event_id, key, kind, head, since = row
+    return Logged(event_id, key, kind, None if head is None else bytes(head), since)
 
 
 def _condition(wanted: WantedEntries) -> tuple[str, tuple[object, ...]]:
@@ -118,7 +142,7 @@ def _step(
     place = after or (Place(HIGHEST, "") if wanted.descending else Place(LOWEST, ""))
     one = f"""
         SELECT * FROM (
-            SELECT event_id, key, type, hash, contract_id FROM nebula_links
+            SELECT event_id, key, type, hash, since, contract_id FROM nebula_links
             WHERE {{where}}(event_id, key) {sign} (?, ?) AND event_id >= ? AND event_id < ?
             ORDER BY event_id {order}, key {order} LIMIT {rows:d}
         ) AS w
@@ -130,7 +154,8 @@ def _step(
     return bulk.query(
         database,
         f"""
-        SELECT event_id, key, type, hash, {f"({fits})" if fits else "1 = 1"} FROM ({" UNION ALL ".join(parts)}) AS l
+        SELECT event_id, key, type, hash, since, {f"({fits})" if fits else "1 = 1"}
+        FROM ({" UNION ALL ".join(parts)}) AS l
         ORDER BY event_id {order}, key {order} LIMIT {rows:d}
         """,  # noqa: S608 - names and marks only
         [*values, *walked],
@@ -250,7 +275,7 @@ def _of_keys(
     typed = f" AND type IN ({bulk.marks(len(types))})" if types else ""
     bounded = [(key, *_beyond(least, end, after, descending=descending)) for key, least, end in spans]
     one = f"""
-        SELECT event_id, key, type, hash FROM nebula_links
+        SELECT event_id, key, type, hash, since FROM nebula_links
         WHERE key = {{}} AND event_id >= {{}} AND event_id < {{}}{typed} ORDER BY event_id {order} LIMIT {rows:d}
     """  # noqa: S608 - names and marks only
     if is_postgresql(database):  # which is slow to plan many selects, and has a word for the same select for each row
@@ -261,10 +286,7 @@ def _of_keys(
     else:
         sql = " UNION ALL ".join([f"SELECT * FROM ({one.format('?', '?', '?')}) AS w"] * len(spans))  # noqa: S608 - names and marks only
         values = [value for span in bounded for value in (*span, *types)]
-    found = [
-        Logged(row[0], row[1], row[2], None if row[3] is None else bytes(row[3]))
-        for row in bulk.query(database, sql, values)
-    ]
+    found = [_logged(row) for row in bulk.query(database, sql, values)]
     found.sort(key=lambda entry: (entry.event_id, entry.key), reverse=descending)
     if after is None:
         return found

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from stellarstream_nebula.families import makes_streams, offered
 from stellarstream_nebula.model import V1, V2, stream_key
+from stellarstream_nebula.offers import action_by, streams_by, tell_once
 
 if TYPE_CHECKING:
     from stellarstream_core.decoding import DecodedEvent, Field
@@ -213,18 +214,26 @@ Action = (
     | Soulbound
 )
 
+ACTIONS: tuple[type, ...] = get_args(Action)
+"""What an event may do."""
+
 
 def action_of(decoded: DecodedEvent, event: ContractEvent, contract_id: str) -> Action | None:
     """Return what an event does to a stream of ``contract_id`` that has it in its journal; None where nothing.
 
-    The contract matters for a migration: it ends a stream of one contract and begins one of another.
+    The contract matters for a migration: it ends a stream of one contract and begins one of another. An event that
+    does not say what its name promises does nothing, which is logged once.
     """
     if (family := offered(decoded.family)) is not None:
-        return family.action(decoded, event)
+        return action_by(family, decoded, event, ACTIONS)
     read = _READERS.get((decoded.family, decoded.name))
     if read is None:
         return None
-    action = read(_Fields(decoded.fields, event.closed_at))
+    try:
+        action = read(_Fields(decoded.fields, event.closed_at))
+    except KeyError as error:
+        tell_once(decoded.family, decoded.name, error)
+        return None
     if isinstance(action, MigratedIn) and event.contract_id != contract_id:
         return MigratedOut(stream_key(event.contract_id or "", _migrated_id(decoded.fields)), action.time)
     return action
@@ -248,7 +257,7 @@ def keys_of(decoded: DecodedEvent, event: ContractEvent, migrated_from: Mapping[
     if contract_id is None or not makes_streams(decoded.family):
         return ()
     if (family := offered(decoded.family)) is not None:
-        return tuple(dict.fromkeys(stream_key(contract_id, one) for one in family.stream_ids(decoded)))
+        return tuple(dict.fromkeys(stream_key(contract_id, one) for one in streams_by(family, decoded)))
     fields, name = decoded.fields, decoded.name
     if decoded.family == V2:
         if name == "rebalance":
@@ -442,7 +451,7 @@ def audit_fields(decoded: DecodedEvent) -> AuditFields:
     """Return what the audit log shows of an event; it never fails, whatever the family."""
     fields = _Fields(decoded.fields, 0)
     amount = fields.maybe_number(*_AMOUNTS)
-    if decoded.name == "meta_wdrw":
+    if (decoded.family, decoded.name) == (V2, "meta_wdrw"):
         amount = fields.number("to_receiver") + fields.number("relayer_fee")
     return AuditFields(
         decoded.name,

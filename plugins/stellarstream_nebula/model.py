@@ -43,12 +43,17 @@ class StreamState:
     paid in, where an event says it. ``withdrawn`` counts what events say was paid out, true as of ``touched_ledger``;
     ``withdrawn_told`` is false where the contract may pay without an event (V1 at head), so that later than that the
     number is only the least it can be. ``paused_at`` is set while paused; ``paused_before`` is how long earlier pauses
-    lasted. ``closed`` is CANCELED or ARCHIVED once the stream ended by an event, ``closed_time`` when (Unix seconds);
-    ``completed``: everything was claimed. ``settled_unlocked`` is what counted as unlocked when it was cancelled, None
-    where the event does not say it. ``removed``: its entry was deleted on chain (V2 ``archived``).
+    lasted. ``closed`` is CANCELED or ARCHIVED once the stream ended by an event, ``closed_time`` when (Unix seconds).
+    ``settled_unlocked`` is what counted as unlocked when it was cancelled, None where the event does not say it; then
+    ``cancelled_by`` and ``returned`` (what the sender got back) are what it does say. ``removed``: its entry was
+    deleted on chain (V2 ``archived``).
+
     ``touched_ledger`` is the ledger of the last event that set ``withdrawn`` or ``closed``, ``terms_ledger`` of the
-    last that set ``total``, ``start``, ``cliff`` or ``end``. ``first_event`` is the id of the event that created it,
-    ``migrated_from`` and ``migrated_to`` are stream keys.
+    last that set ``total``, ``start``, ``cliff`` or ``end``, ``parties_ledger`` of the last that set who is paid,
+    ``split_ledger`` of the last that set the split (0: none did). ``updated_at`` is when the ledger of the last event
+    closed. ``first_event`` is the id of the event that created it, ``opened_with`` what that event put in (None where
+    it does not say, and for a stream that migrated, into which nothing new was put). ``migrated_from`` and
+    ``migrated_to`` are stream keys.
     """
 
     contract_id: str
@@ -59,7 +64,9 @@ class StreamState:
     created_at: int
     created_ledger: int
     updated_ledger: int
+    updated_at: int
     last_event: str
+    opened_with: int | None = None
     sender: str | None = None
     receiver: str | None = None
     beneficiary: str | None = None
@@ -76,8 +83,9 @@ class StreamState:
     paused_before: int = 0
     closed: Status | None = None
     closed_time: int | None = None
-    completed: bool = False
     settled_unlocked: int | None = None
+    cancelled_by: str | None = None
+    returned: int | None = None
     removed: bool = False
     frozen: bool = False
     soulbound: bool = False
@@ -87,16 +95,17 @@ class StreamState:
     split_bps: int = 0
     touched_ledger: int = 0
     terms_ledger: int = 0
+    parties_ledger: int = 0
+    split_ledger: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
     """What the chain said of a stream at ``ledger``: read from its entry, stored apart from the fold.
 
-    ``missing``: the entry is not there (deleted by ``archived``, or never stored). The rest is the contract's own;
-    ``penalty_bps``, ``step_duration`` (seconds), ``multiplier_bps``, ``yield_enabled``, ``recurrent``,
-    ``cycle_duration`` (seconds) and ``cancellation_type`` are V2's alone. A V1 stream at head has no beneficiary
-    beside its receiver.
+    ``missing``: the entry is not there (deleted by ``archived``, or never stored). ``penalty_bps``, ``step_duration``
+    (seconds), ``multiplier_bps``, ``yield_enabled``, ``split_address`` and ``split_bps`` are V2's alone. A V1 stream at
+    head has no beneficiary beside its receiver, and its pauses are told by events.
     """
 
     ledger: int
@@ -111,22 +120,15 @@ class StreamFacts:
     end: int | None = None
     withdrawn: int | None = None
     closed: bool = False
-    paused_at: int | None = None
-    paused_before: int = 0
     frozen: bool = False
-    pending: bool = False
     curve: Curve = Curve.LINEAR
     step_duration: int = 0
     multiplier_bps: int = 0
     penalty_bps: int = 0
     vault: str | None = None
     yield_enabled: bool = False
-    yield_recipient: int = 1
     split_address: str | None = None
     split_bps: int = 0
-    recurrent: bool = False
-    cycle_duration: int = 0
-    cancellation_type: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,11 @@ class StreamView:
     """When the clock completes it, if nothing else happens; None while paused, closed or unknown."""
     state_ledger: int | None
     """The ledger of the chain read that was used, if one was."""
+    frozen: bool
+    penalty_bps: int | None
+    split_address: str | None
+    split_bps: int | None
+    """The share of each withdrawal that goes to ``split_address``; 0 where there is none, None while unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,10 @@ A V2 stream has an entry of its own, of which is needed what never changes: it i
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -49,15 +48,6 @@ WRITTEN_TOGETHER = 200
 MOST_HELD_READINGS = 1_000
 _REWRITES = 4
 """Facts that say the same again are written so many times while they count as fresh."""
-
-
-class Followed(Protocol):
-    """What is asked of the projection: its contracts' families."""
-
-    @property
-    def families(self) -> Mapping[str, str]:
-        """The family of each contract."""
-        ...
 
 
 @dataclass(slots=True)
@@ -262,19 +252,3 @@ def closed_at(ledger: int, below: CloseTime | None, above: Reached) -> int:
     return below.closed_at + (above.closed_at - below.closed_at) * (ledger - below.ledger) // (
         above.ledger - below.ledger
     )
-
-
-_MOST_REFRESHERS = 4
-_refreshers: OrderedDict[int, tuple[Followed, Refresher]] = OrderedDict()
-"""By projection, which is kept so that no other one can have its number."""
-
-
-async def follow_up(context: FollowUp, projection: Followed) -> None:
-    """Read what is due for a projection; its work is remembered from one call to the next. Raises ``StorageError``."""
-    kept = _refreshers.get(id(projection))
-    if kept is None:
-        kept = (projection, Refresher(projection.families, context.settings.section(NebulaSettings)))
-        _refreshers[id(projection)] = kept
-        if len(_refreshers) > _MOST_REFRESHERS:
-            _refreshers.popitem(last=False)
-    await kept[1].round(context)

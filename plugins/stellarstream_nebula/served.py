@@ -51,19 +51,30 @@ def version_of(family: str) -> str:
     return next((name for name, known in GENERATIONS.items() if known == family), family)
 
 
+def read_id(text: str) -> tuple[str | None, int]:
+    """Return the contract that a stream's id names, None for a bare number, and its number.
+
+    Raises ``ValueError`` where it is no id.
+    """
+    if "-" in text:
+        return parse_stream_key(text)
+    _, number = parse_stream_key(f"-{text}")
+    return None, number
+
+
 def key_of(text: str, contracts: Sequence[str], place: str = "path.id") -> str:
     """Return the key that an id means; a bare number is enough where one contract is served.
 
     Raises ``InvalidParameterError`` where it is no id, or could be of several contracts.
     """
     try:
-        if "-" in text:
-            return stream_key(*parse_stream_key(text))
-        _, number = parse_stream_key(f"-{text}")
+        contract, number = read_id(text)
     except ValueError:
         raise InvalidParameterError(
             "Parameters are not what the route takes.", errors=[FieldError(place, "is no stream's id")]
         ) from None
+    if contract is not None:
+        return stream_key(contract, number)
     if len(contracts) > 1:
         raise InvalidParameterError(
             "Streams of several contracts are served.",

@@ -11,7 +11,7 @@ from peewee import Database
 from stellarstream_core.projections import Reached
 from stellarstream_nebula import bulk
 from stellarstream_nebula.model import Status
-from stellarstream_nebula.totals import DAY, EVENTS, HOUR, RECEIVERS, SENDERS, Sums
+from stellarstream_nebula.totals import ALL_TOKENS, DAY, EVENTS, HOUR, MANY_DAYS, RECEIVERS, SENDERS, Sums
 
 HOURS = 24
 MOST_TOKENS = 200
@@ -67,10 +67,8 @@ def read_statistics(database: Database, contracts: Sequence[str], reached: Mappi
     for contract in contracts:
         if (at := reached.get(contract)) is None:
             continue
-        for token, done in _completed_by_clock(database, contract, at.closed_at).items():
-            _complete(statuses, done)
-            if token in tokens:
-                _complete(tokens[token].statuses, done)
+        for token, done in _completed_by_clock(database, contract, list(tokens), at.closed_at).items():
+            _complete(statuses if token == ALL_TOKENS else tokens[token].statuses, done)
     since = _add_moved(database, contracts, reached, tokens)
     counts: dict[str, int] = dict(bulk.query(database, "SELECT name, value FROM nebula_counts"))
     return Statistics(
@@ -103,21 +101,32 @@ def _of_tokens(database: Database, contracts: Sequence[str], tokens: Sequence[st
     return bulk.query(database, sql, [*contracts, *tokens])
 
 
-def _completed_by_clock(database: Database, contract: str, now: int) -> Counter[str]:
-    """Return how many ACTIVE streams the clock has completed, by token: days as counted, the last one by index."""
-    today = now // DAY
-    found: Counter[str] = Counter()
-    days = """
-        SELECT token, sum(streams) FROM nebula_completions WHERE contract_id = ? AND day < ? GROUP BY token
+def _completed_by_clock(database: Database, contract: str, tokens: Sequence[str], now: int) -> Counter[str]:
+    """Return how many ACTIVE streams the clock has completed, of some tokens and of :data:`ALL_TOKENS`.
+
+    They are counted by long spans, by the days of the last of these, and today's by index.
     """
+    today = now // DAY
+    span = today // MANY_DAYS
+    asked = [*tokens, ALL_TOKENS]
+    found: Counter[str] = Counter()
+    sql = f"""
+        SELECT token, sum(streams) FROM nebula_completions
+        WHERE contract_id = ? AND token IN ({bulk.marks(len(asked))}) AND days = ? AND span >= ? AND span < ?
+        GROUP BY token
+    """  # noqa: S608 - marks only
+    for days, first, end in ((MANY_DAYS, 0, span), (1, span * MANY_DAYS, today)):
+        for token, streams in bulk.query(database, sql, (contract, *asked, days, first, end)):
+            found[token] += int(streams)
     hours = """
         SELECT token, count(*) FROM nebula_streams
         WHERE base_status = 'ACTIVE' AND completes_at >= ? AND completes_at <= ? AND contract_id = ? GROUP BY token
     """
-    for token, streams in bulk.query(database, days, (contract, today)):
-        found[token] += int(streams)
+    known = set(tokens)
     for token, streams in bulk.query(database, hours, (today * DAY, now, contract)):
-        found[token or ""] += int(streams)
+        found[ALL_TOKENS] += int(streams)
+        if (token or "") in known:
+            found[token or ""] += int(streams)
     return found
 
 
@@ -137,14 +146,15 @@ def _add_moved(
     if not times:
         return None
     first = max(times) // HOUR - HOURS
+    if not tokens:
+        return first * HOUR
     sql = f"""
         SELECT token, created, topped_up, withdrawn FROM nebula_hours
-        WHERE hour >= ? AND contract_id IN ({bulk.marks(len(contracts))})
+        WHERE contract_id IN ({bulk.marks(len(contracts))}) AND hour >= ? AND token IN ({bulk.marks(len(tokens))})
     """  # noqa: S608 - marks only
-    for token, created, topped_up, withdrawn in bulk.query(database, sql, [first, *contracts]):
-        if token in tokens:
-            moved = tokens[token].moved
-            moved.created += int(created)
-            moved.topped_up += int(topped_up)
-            moved.withdrawn += int(withdrawn)
+    for token, created, topped_up, withdrawn in bulk.query(database, sql, [*contracts, first, *tokens]):
+        moved = tokens[token].moved
+        moved.created += int(created)
+        moved.topped_up += int(topped_up)
+        moved.withdrawn += int(withdrawn)
     return first * HOUR

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import Database
 
 from stellarstream_core.projection.reading import reached_in
 from stellarstream_nebula import bulk, facts_codec, state_codec
 from stellarstream_nebula.model import StreamFacts, StreamIndex, StreamState
-from stellarstream_nebula.totals import COUNTED_COLUMNS, Counted, Differences
+from stellarstream_nebula.totals import COUNTED_COLUMNS, Counted, Differences, Move
 from stellarstream_nebula.view import index_of, usable
 
 NAME = "nebula"
@@ -37,7 +38,6 @@ _COLUMNS = (
     "updated_ledger",
     "tx_hash",
     "state",
-    "facts_ledger",
 )
 
 
@@ -84,6 +84,13 @@ class StreamRow:
     reads: Reads
 
 
+class Written(NamedTuple):
+    """A row that was written: the stream's state, and its token as far as events or a read of the chain tell it."""
+
+    state: StreamState
+    token: str | None
+
+
 def read_rows(database: Database, keys: Iterable[str]) -> dict[str, StreamRow]:
     """Return the stored streams of some keys."""
     sql = """
@@ -106,32 +113,89 @@ def read_facts(database: Database, keys: Iterable[str]) -> dict[str, Reads]:
 
 def write_rows(
     database: Database, raws: Mapping[str, bytes | None], differences: Differences
-) -> dict[str, StreamState | None]:
-    """Write the rows of streams by their states' bytes, or remove those that have no state; return the states.
+) -> dict[str, Written | None]:
+    """Write the rows of streams by their states' bytes, or remove those that have no state; return what is written.
 
-    What that changes in the totals is noted in ``differences``.
+    What that changes in the totals is noted in ``differences``: what rows count for, what was put into new streams, and
+    what had moved in streams whose token is known only now.
     """
     states = {key: state_codec.state_of(raw) for key, raw in raws.items()}
     if not states:
-        return states
+        return {}
     keys = sorted(states)
-    sql = f"SELECT key, {', '.join(COUNTED_COLUMNS)} FROM nebula_streams WHERE key IN"  # noqa: S608 - names only
-    before = {row[0]: Counted(*row[1:]) for row in bulk.select_in(database, sql, keys)}
+    columns = ", ".join((*COUNTED_COLUMNS, "created_event"))
+    found = bulk.select_in(database, f"SELECT key, {columns} FROM nebula_streams WHERE key IN", keys)  # noqa: S608 - names only
+    before = {row[0]: (Counted(*row[1:-1]), row[-1]) for row in found}
     reads = read_facts(database, keys)
     rows: list[bulk.Row] = []
+    written: dict[str, Written | None] = dict.fromkeys(keys)
+    began: list[str] = []
     for key in keys:
-        if key in before:
-            differences.remove(before[key])
+        counted, created = before.get(key, (None, None))
+        if counted is not None:
+            differences.remove(counted)
         state = states[key]
         if state is not None:
             row = _row(key, state, raws[key], reads.get(key, NO_READS))
-            differences.add(Counted(*row[1 : 1 + len(COUNTED_COLUMNS)]))
+            now = Counted(*row[1 : 1 + len(COUNTED_COLUMNS)])
+            differences.add(now)
             rows.append(row)
+            written[key] = Written(state, now.token)
+            if counted is not None and (created, counted.token) == (state.first_event, now.token):
+                continue
+        began.append(key)
+    _move_beginnings(database, began, {key: one[0] for key, one in before.items()}, written, differences)
     bulk.upsert(database, "nebula_streams", _COLUMNS, ("key",), rows)
     gone = [key for key in keys if states[key] is None and key in before]
     for part in bulk.pieces(gone, bulk.MOST_VALUES):
         bulk.execute(database, f"DELETE FROM nebula_streams WHERE key IN ({bulk.marks(len(part))})", part)  # noqa: S608 - marks only
-    return states
+    return written
+
+
+def _move_beginnings(
+    database: Database,
+    keys: Sequence[str],
+    before: Mapping[str, Counted],
+    written: Mapping[str, Written | None],
+    differences: Differences,
+) -> None:
+    """Note what was put into streams that have begun, or have another beginning or token than their stored row says.
+
+    It is a matter of the row, not of an event's arrival: what the stored row counted for is taken out again. What else
+    moved is counted by events; where the token was not known they have waited for it.
+    """
+    had = [key for key in keys if key in before and before[key].token is not None]
+    sql = "SELECT key, state FROM nebula_streams WHERE key IN"
+    for key, raw in bulk.select_in(database, sql, had):
+        if (state := state_codec.state_of(bytes(raw))) is not None:
+            differences.moved(_put_in(state, before[key].token, -1))
+    named: dict[str, Written] = {}
+    for key in keys:
+        one = written[key]
+        if one is not None and one.token is not None:
+            differences.moved(_put_in(one.state, one.token))
+            if key not in had:
+                named[key] = one
+    differences.moved(_take_waiting(database, named))
+
+
+def _put_in(state: StreamState, token: str | None, sign: int = 1) -> list[Move]:
+    if token is None or state.opened_with is None or state.opened_with <= 0:
+        return []
+    return [Move(state.contract_id, token, state.created_at, "created", sign * state.opened_with)]
+
+
+def _take_waiting(database: Database, named: Mapping[str, Written]) -> list[Move]:
+    """Take the moves of streams whose token is known now from where they waited."""
+    sql = "SELECT key, closed_at, kind, amount FROM nebula_waiting_moves WHERE key IN"
+    rows = bulk.select_in(database, sql, named)
+    found = sorted({row[0] for row in rows})
+    for part in bulk.pieces(found, bulk.MOST_VALUES):
+        bulk.execute(database, f"DELETE FROM nebula_waiting_moves WHERE key IN ({bulk.marks(len(part))})", part)  # noqa: S608 - marks only
+    return [
+        Move(named[key].state.contract_id, named[key].token or "", closed_at, kind, int(amount))
+        for key, closed_at, kind, amount in rows
+    ]
 
 
 def write_facts(database: Database, key: str, facts: StreamFacts) -> None:
@@ -223,7 +287,6 @@ def _row(key: str, state: StreamState, raw: bytes | None, reads: Reads) -> bulk.
         state.updated_ledger,
         state.tx_hash,
         raw,
-        None if reads.newest is None else reads.newest.ledger,
     )
 
 

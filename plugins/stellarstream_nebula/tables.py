@@ -39,7 +39,6 @@ class NebulaStream(Model):
     ``base_status`` is what the clock has no part in: ACTIVE is COMPLETED once ``completes_at`` has come. What is listed
     by status is found by ``shown_status``, in which the clock's part is written a little later.
     ``amount``, ``withdrawn`` and ``held`` are what the totals count, null where nothing tells.
-    ``facts_ledger`` is the ledger of the row in ``nebula_facts``, null where there is none.
     """
 
     key = TextField(primary_key=True)
@@ -63,7 +62,6 @@ class NebulaStream(Model):
     updated_ledger = BigIntegerField()
     tx_hash = TextField()
     state = BlobField()
-    facts_ledger = BigIntegerField(null=True)
 
     class Meta:
         table_name = "nebula_streams"
@@ -86,9 +84,11 @@ class NebulaFacts(Model):
 
 
 class NebulaLink(Model):
-    """An entry of a key's audit log. ``hash`` is null until it is sealed; see ``stellarstream_nebula.audit``.
+    """An entry of a key's audit log; see ``stellarstream_nebula.audit``.
 
-    ``contract_id`` is that of the key, ``type`` the event's name, ``digest`` the SHA-256 of its record.
+    ``hash`` is null until it is sealed, and means nothing behind the end of its chain. ``contract_id`` is that of the
+    key, ``type`` the event's name, ``digest`` the SHA-256 of its record, ``since`` the revision of the chain in which
+    it was linked for the first time.
     """
 
     key = TextField()
@@ -97,6 +97,7 @@ class NebulaLink(Model):
     type = TextField()
     digest = BlobField()
     hash = BlobField(null=True)
+    since = BigIntegerField(null=True)
 
     class Meta:
         table_name = "nebula_links"
@@ -104,7 +105,7 @@ class NebulaLink(Model):
 
 
 class NebulaChain(Model):
-    """The end of a key's chain: how many links are sealed, the last one's hash and event, and its re-linkings."""
+    """The end of a key's chain: how many links are sealed, the last one's hash and event, and how often it was cut."""
 
     key = TextField(primary_key=True)
     links = BigIntegerField()
@@ -117,12 +118,13 @@ class NebulaChain(Model):
 
 
 class NebulaChainRevision(Model):
-    """A head that was published and then replaced, because ``replaced_by_event`` came below the seal."""
+    """An end that a chain had, until ``replaced_by_event`` came to belong before it."""
 
     key = TextField()
     revision = BigIntegerField()
     links = BigIntegerField()
     head = BlobField()
+    last_event = TextField()
     replaced_by_event = TextField()
     replaced_at = BigIntegerField()
 
@@ -132,14 +134,31 @@ class NebulaChainRevision(Model):
 
 
 class NebulaSeal(Model):
-    """How far a contract's entries are sealed: all up to and including (``event_id``, ``key``)."""
+    """What is sealed of a contract's entries: from ``first_event`` on, up to and including (``event_id``, ``key``).
+
+    Of older entries that are being taken in, those behind (``walk_event``, ``walk_key``) and before ``walk_end`` were
+    not looked at yet; all three are empty where none are.
+    """
 
     contract_id = TextField(primary_key=True)
+    first_event = TextField()
     event_id = TextField()
     key = TextField()
+    walk_event = TextField()
+    walk_key = TextField()
+    walk_end = TextField()
 
     class Meta:
         table_name = "nebula_seals"
+
+
+class NebulaRelink(Model):
+    """A key whose chain was cut, and is being linked on from there."""
+
+    key = TextField(primary_key=True)
+
+    class Meta:
+        table_name = "nebula_relinks"
 
 
 class NebulaTotal(Model):
@@ -163,16 +182,21 @@ class NebulaTotal(Model):
 
 
 class NebulaCompletion(Model):
-    """How many ACTIVE streams the clock completes on a ``day`` (Unix seconds / 86,400)."""
+    """How many ACTIVE streams the clock completes in a span of ``days`` (Unix seconds / 86,400 / days).
+
+    The token ``*`` stands for all of them, known or not. Spans are single days and longer ones, so that the sum up to a
+    day takes few rows.
+    """
 
     contract_id = TextField()
     token = TextField()
-    day = BigIntegerField()
+    days = BigIntegerField()
+    span = BigIntegerField()
     streams = BigIntegerField()
 
     class Meta:
         table_name = "nebula_completions"
-        primary_key = CompositeKey("contract_id", "token", "day")
+        primary_key = CompositeKey("contract_id", "token", "days", "span")
 
 
 class NebulaParty(Model):
@@ -215,27 +239,29 @@ class NebulaHour(Model):
     """What moved in an ``hour`` (Unix seconds / 3,600), by token."""
 
     contract_id = TextField()
-    token = TextField()
     hour = BigIntegerField()
+    token = TextField()
     created = TextField()
     topped_up = TextField()
     withdrawn = TextField()
 
     class Meta:
         table_name = "nebula_hours"
-        primary_key = CompositeKey("contract_id", "token", "hour")
+        primary_key = CompositeKey("contract_id", "hour", "token")
 
 
 class NebulaTransaction(Model):
     """A signed envelope that was taken for relay, and what became of it.
 
-    ``accepted_ledger`` is the chain's newest when it was taken: it cannot stand in that or an earlier one.
-    ``sent_at`` is when it was last handed in, null while it never was. ``status`` is PENDING, SUCCESS or FAILED.
+    ``sequence`` is the number of the account that it uses up. ``accepted_ledger`` is the chain's newest when it was
+    taken: it cannot stand in that or an earlier one. ``sent_at`` is when it was last handed in, null while it never
+    was. ``status`` is PENDING, SUCCESS or FAILED; the error of one that is PENDING is why a node refused it.
     """
 
     hash = TextField(primary_key=True)
     envelope = BlobField()
     account = TextField()
+    sequence = BigIntegerField()
     contract_id = TextField()
     function = TextField()
     status = TextField()
@@ -281,6 +307,7 @@ TABLES: tuple[type[Model], ...] = (
     NebulaChain,
     NebulaChainRevision,
     NebulaSeal,
+    NebulaRelink,
     NebulaTotal,
     NebulaCompletion,
     NebulaParty,

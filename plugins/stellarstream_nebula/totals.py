@@ -1,8 +1,9 @@
 """Totals of streams: kept by differences, so that nothing is ever counted through.
 
 A stream's row says what it counts for. Whoever changes rows takes the old ones out of the totals and puts the
-new ones in, in the same transaction: the totals are always the sums over the rows. Amounts are added in
-Python, for SQL would make floats of them. What moved in an hour is counted when its event is first journaled.
+new ones in, in the same transaction: the totals are always the sums over the rows, and so is what was put into
+new streams in an hour. Amounts are added in Python, for SQL would make floats of them. What else moved in an hour
+is counted when its event is first journaled.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from stellarstream_nebula.model import Status
 
 DAY = 86_400
 HOUR = 3_600
+MANY_DAYS = 64
+"""Days of the longer spans in which completions are counted beside single days."""
+ALL_TOKENS = "*"
+"""What stands for all tokens where completions are counted."""
 
 SENDERS = "senders"
 RECEIVERS = "receivers"
 EVENTS = "events"
 """Names of counters."""
+_FOLDED = "folded "
+"""Before a contract's id: the name under which the ledger of its newest journaled event stands."""
 
 _ROLES = {"sender": SENDERS, "receiver": RECEIVERS}
 
@@ -90,10 +97,11 @@ class Differences:
 
     def __init__(self) -> None:
         self._totals: dict[tuple[str, str, str], Sums] = defaultdict(Sums)
-        self._completions: Counter[tuple[str, str, int]] = Counter()
+        self._completions: Counter[tuple[str, str, int, int]] = Counter()
         self._parties: Counter[tuple[str, str]] = Counter()
         self._counts: Counter[str] = Counter()
         self._hours: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        self._folded: dict[str, int] = {}
 
     def add(self, row: Counted) -> None:
         """Count a stream."""
@@ -107,6 +115,10 @@ class Differences:
         """Count events that are journaled for the first time."""
         self._counts[EVENTS] += count
 
+    def folded(self, contract_id: str, ledger: int) -> None:
+        """Note that an event of a ledger is in the journal of a contract's streams."""
+        self._folded[contract_id] = max(ledger, self._folded.get(contract_id, 0))
+
     def moved(self, moves: Iterable[Move]) -> None:
         """Count what moved."""
         for move in moves:
@@ -116,7 +128,9 @@ class Differences:
         token = row.token or ""
         self._totals[row.contract_id, token, row.base_status].add(Sums.of(row), sign)
         if row.base_status == Status.ACTIVE and row.completes_at is not None:
-            self._completions[row.contract_id, token, row.completes_at // DAY] += sign
+            for one in (token, ALL_TOKENS):
+                for days in (1, MANY_DAYS):
+                    self._completions[row.contract_id, one, days, row.completes_at // DAY // days] += sign
         for role in _ROLES:
             if address := getattr(row, role):
                 self._parties[role, address] += sign
@@ -128,6 +142,9 @@ class Differences:
         self._write_parties(database)
         self._write_hours(database)
         _add(database, "nebula_counts", ("name",), "value", {(name,): n for name, n in self._counts.items() if n})
+        before = newest_journaled(database, self._folded)
+        newer = [(_FOLDED + one, n) for one, n in sorted(self._folded.items()) if n > before.get(one, 0)]
+        bulk.upsert(database, "nebula_counts", ("name", "value"), ("name",), newer)
 
     def _write_totals(self, database: Database) -> None:
         changed = {key: sums for key, sums in self._totals.items() if sums != Sums()}
@@ -148,7 +165,7 @@ class Differences:
 
     def _write_completions(self, database: Database) -> None:
         changed = {key: n for key, n in self._completions.items() if n}
-        _add(database, "nebula_completions", ("contract_id", "token", "day"), "streams", changed)
+        _add(database, "nebula_completions", ("contract_id", "token", "days", "span"), "streams", changed)
 
     def _write_parties(self, database: Database) -> None:
         changed = {key: n for key, n in self._parties.items() if n}
@@ -177,14 +194,17 @@ class Differences:
         bulk.upsert(database, "nebula_hours", ("contract_id", "token", "hour", *kinds), _HOUR_KEY, rows)
 
 
+def newest_journaled(database: Database, contracts: Iterable[str]) -> dict[str, int]:
+    """Return the ledger of the newest event in the journals of each contract's streams; those without any are left out.
+
+    Where it lies above the ledger up to which a contract is folded, some of its streams are ahead of that.
+    """
+    names = [_FOLDED + contract for contract in contracts]
+    rows = bulk.select_in(database, "SELECT name, value FROM nebula_counts WHERE name IN", names)
+    return {name.removeprefix(_FOLDED): int(value) for name, value in rows}
+
+
 _HOUR_KEY = ("contract_id", "token", "hour")
-
-
-def clear(database: Database) -> None:
-    """Set everything to nothing."""
-    tables = ("totals", "completions", "parties", "counts", "hours", "waiting_moves")
-    for table in (f"nebula_{name}" for name in tables):
-        bulk.execute(database, f"DELETE FROM {table}")  # noqa: S608 - names only
 
 
 def _add(database: Database, table: str, keys: Sequence[str], column: str, changed: Mapping[Any, int]) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from stellarstream_nebula.amounts import ContractTrapError, unlocked_v1, unlocked_v2
+from stellarstream_nebula.amounts import BPS, ContractTrapError, quotient, unlocked_v1, unlocked_v2, wrap_i128, wrap_u64
 from stellarstream_nebula.families import offered
 from stellarstream_nebula.model import V1, V2, Curve, Status, StreamFacts, StreamIndex, StreamState, StreamView
+from stellarstream_nebula.offers import unlocked_by
 
 T = TypeVar("T")
 
@@ -66,6 +67,10 @@ def view(
         curve=stream.curve,
         completes_at=stream.completes_at,
         state_ledger=None if stream.constant is None else stream.constant.ledger,
+        frozen=stream.is_frozen,
+        penalty_bps=None if stream.constant is None or state.family != V2 else stream.constant.penalty_bps,
+        split_address=stream.split[0],
+        split_bps=stream.split[1],
     )
 
 
@@ -117,7 +122,7 @@ class _Stream:
         cliff = state.cliff
         if state.family == V1:
             cliff = constant.cliff if cliff is None and constant is not None else cliff
-            if read is not None:  # who receives changes in silence
+            if read is not None and read.ledger >= state.parties_ledger:  # who receives changes in silence
                 receiver, beneficiary = read.receiver, read.beneficiary
             beneficiary = receiver if beneficiary is None else beneficiary
         return cls(
@@ -147,6 +152,22 @@ class _Stream:
         return self.state.closed is not None or (self.read is not None and self.read.closed)
 
     @property
+    def is_frozen(self) -> bool:
+        return self.state.frozen or (self.read is not None and self.read.frozen)
+
+    @property
+    def split(self) -> tuple[str | None, int | None]:
+        """Where a part of each withdrawal goes, and how much of it: no event tells it of a new stream."""
+        read = self.read
+        if self.state.family != V2 or (read is None and not self.state.split_ledger):
+            return None, None
+        if read is not None and read.ledger >= self.state.split_ledger:
+            address, bps = read.split_address, read.split_bps
+        else:
+            address, bps = self.state.split_address, self.state.split_bps
+        return address, 0 if address is None else bps
+
+    @property
     def base_status(self) -> Status:
         """The status without the clock: how it ended, whether all is paid, whether it is paused."""
         if self.state.closed is not None:
@@ -162,7 +183,7 @@ class _Stream:
     @property
     def clock_end(self) -> int | None:
         """When everything is unlocked. V1's pauses move it; V2 has none."""
-        return None if self.end is None else self.end + self.state.paused_before
+        return None if self.end is None else wrap_u64(self.end + self.state.paused_before)
 
     @property
     def completes_at(self) -> int | None:
@@ -211,8 +232,7 @@ class _Stream:
 
     def withdrawable(self, unlocked: int | None, withdrawn: int | None) -> int | None:
         """Return what a withdrawal would pay: nothing once the stream ended, and nothing while it is blocked."""
-        blocked = self.state.frozen or (self.read is not None and self.read.frozen)
-        if blocked or self.is_closed or self.state.removed or self.base_status is Status.PAUSED:
+        if self.is_frozen or self.is_closed or self.state.removed or self.base_status is Status.PAUSED:
             return 0
         if unlocked is None or withdrawn is None:
             return None
@@ -235,8 +255,8 @@ class _Stream:
     def _settled(self) -> int | None:
         """What counted as unlocked, and as withdrawn, when the stream was cancelled or migrated.
 
-        The event may tell it, or a read after it. V2's may leave the penalty open; what was unlocked then follows
-        from the same formula that the contract used.
+        The event may tell it, or a read after it. V2's leaves the penalty open that a sender pays; any read tells its
+        rate, and what was unlocked then follows from what the sender got back, together with the contract's formula.
         """
         if self.state.settled_unlocked is not None:
             return self.state.settled_unlocked
@@ -244,7 +264,28 @@ class _Stream:
             return self.read.withdrawn
         if self.is_v1 or self.state.closed_time is None:
             return None
-        return self._formula(self.state.closed_time)
+        unlocked = self._formula(self.state.closed_time)
+        if self.state.family != V2 or self.total is None or self.state.returned is None:
+            return unlocked
+        if self.sender is not None and self.sender != self.state.cancelled_by:
+            return self.total - self.state.returned
+        return self._less_penalty(self.total, self.state.returned, unlocked)
+
+    def _less_penalty(self, total: int, returned: int, unlocked: int | None) -> int | None:
+        """Return what was unlocked where the sender got ``returned`` back, less a penalty.
+
+        Without a penalty that is all there is to know. With one several amounts round to the same return, of which the
+        formula's has to be one: ``returned`` is the rest less ``rest * penalty_bps / 10,000``.
+        """
+        if self.constant is None:
+            return unlocked
+        rate = self.constant.penalty_bps
+        if rate == 0:
+            return total - returned
+        if unlocked is None:
+            return None
+        rest = total - unlocked
+        return unlocked if rest - quotient(wrap_i128(rest * rate), BPS) == returned else None
 
     def _formula(self, at: int) -> int | None:
         total, start, end = self.total, self.start, self.end
@@ -253,7 +294,7 @@ class _Stream:
         if self.is_v1:
             return self._formula_v1(total, start, end, at)
         if (family := offered(self.state.family)) is not None:
-            return family.unlocked(self.state, at)
+            return unlocked_by(family, self.state, at)
         if self.cliff is None or self.state.family != V2:
             return None  # of a family that this process was not told of nothing is known
         constant = self.constant

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
 
+T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{8,18}([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
@@ -43,8 +45,19 @@ class Nothing(Parameters):
     """No parameters."""
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+OrAbsent = Annotated[T | None, Field(exclude_if=_is_none)]
+"""A key of a :class:`Represented` that is left out where its value would be null; give the field None as its default.
+
+``note: Annotated[OrAbsent[str], Field(description="…")] = None``
+"""
+
+
 class Represented(BaseModel):
-    """Base of what a route answers."""
+    """Base of what a route answers. Every key is always there, but for those of :data:`OrAbsent`."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -53,6 +66,28 @@ class Represented(BaseModel):
         extra="forbid",
         json_schema_serialization_defaults_required=True,  # what has a default is always sent, too
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
+        """Describe the keys that may be absent as what they are: not required, and never null."""
+        schema = handler(core_schema)
+        fields = cls.model_fields.items()
+        absent = [info.serialization_alias or name for name, info in fields if info.exclude_if is _is_none]
+        if absent:
+            described = handler.resolve_ref_schema(schema)
+            described["required"] = [name for name in described.get("required", ()) if name not in absent]
+            for name in absent:
+                described["properties"][name] = without_null(described["properties"][name])
+        return schema
+
+
+def without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Return the schema of what may be left out, without the null that stands for leaving it out."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    plain = {key: value for key, value in schema.items() if key != "default" or value is not None}
+    if len(kinds) == 1 and len(kinds) != len(schema.get("anyOf", ())):
+        plain = kinds[0] | {key: value for key, value in plain.items() if key != "anyOf"}
+    return plain
 
 
 class ListParameters(Parameters):

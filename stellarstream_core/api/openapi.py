@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from stellarstream_core import __version__
 from stellarstream_core.api import problems
 from stellarstream_core.api.auth.identity import Access
-from stellarstream_core.api.models import Nothing
+from stellarstream_core.api.models import Nothing, without_null
 from stellarstream_core.api.problems import MEDIA_TYPE, ApiProblem, page_of
 from stellarstream_core.api.routes import JSON, Route
 
@@ -156,7 +156,7 @@ class _Schemas:
                 "name": name,
                 "in": place,
                 "required": place == "path" or name in required,
-                "schema": _without_null(plain),
+                "schema": without_null(plain),
             }
             if "description" in field:
                 entry["description"] = field["description"]
@@ -233,12 +233,3 @@ def _operation_id(route: Route) -> str:
 
 def _is_model(model: Any) -> bool:
     return isinstance(model, type) and issubclass(model, BaseModel)
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter's schema without the null that stands for leaving it out."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    plain = {key: value for key, value in schema.items() if key != "default" or value is not None}
-    if len(kinds) == 1 and len(kinds) != len(schema.get("anyOf", ())):
-        plain = {key: value for key, value in plain.items() if key != "anyOf"} | kinds[0]
-    return plain

@@ -147,7 +147,8 @@ class Route:
     raises beyond those every route has; they are documented. ``creates``: ``Idempotency-Key`` is
     honoured. ``limited``: counts against the client's rate. ``any_origin``: browsers of every origin may
     read it, without credentials. ``also`` are answers with other statuses, by status. ``hidden`` routes
-    are not described.
+    are not described. ``at_start`` are parts (:meth:`ApiService.part`) that each worker makes before its first
+    request, for what goes on whether anybody asks or not.
     """
 
     method: Method
@@ -175,6 +176,7 @@ class Route:
     any_origin: bool = False
     hidden: bool = False
     also: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    at_start: tuple[Callable[[ApiService], Any], ...] = ()
 
     @property
     def full_path(self) -> str:

@@ -114,6 +114,15 @@ class ApiService:
         part: T = self._parts[make]
         return part
 
+    def start_parts(self) -> None:
+        """Make the parts that routes want at the start; one that fails is made when it is asked for, or never."""
+        for route in self.routes:
+            for make in route.at_start:
+                try:
+                    self.part(make)
+                except Exception as error:  # a plugin's own
+                    logger.opt(exception=error).error("{} cannot start what it needs", route.name)
+
     async def close_parts(self) -> None:
         """Close the parts, the last made first; one that fails at it does not keep the others from it."""
         while self._parts:
@@ -211,6 +220,7 @@ async def open_service(
             async with asyncio.timeout(FEED_SECONDS):
                 await feed.ready()
         await database.run(minutes.load, storage)
+        api.start_parts()
         yield api
 
 

@@ -152,7 +152,7 @@ def _projection_fault(state: ProjectionState, now: float) -> str | None:
         return (
             f"{state.name} stopped ({state.trouble}): put it right and restart 'sync', or run 'stellarstream project'."
         )
-    waiting = state.behind or state.folding or state.rebuilding
+    waiting = state.behind or state.folding or state.coming or state.rebuilding
     if waiting and now - state.updated_at > IDLE_SECONDS:
         return f"{state.name} is {state.summary} and nothing moves it on: run 'stellarstream project'."
     return None

@@ -87,7 +87,7 @@ def _facts(projectors: Projectors, states: Iterable[ProjectionState]) -> list[di
 
 
 def _fact(one: Running, state: ProjectionState | None) -> dict[str, Any]:
-    done = one.stopped is None and state is not None and not state.behind and not state.folding
+    done = one.stopped is None and state is not None and not (state.behind or state.folding or state.coming)
     facts = state.to_json() if state is not None else {"name": one.name}
     return facts | {"trouble": one.stopped, "done": done, "events": one.events, "entries": one.entries}
 

@@ -1,7 +1,8 @@
 """An endpoint's address: what of it may be shown, and how its secrets are taken out of a server's words.
 
 Providers put keys anywhere into an address: user name, password, path, query. Of an address only
-scheme, host and port are shown, and what a server says is searched for all the rest of it.
+scheme, host and port are shown, and what a server says is searched for all the rest of it. A server may also
+repeat what it was sent: long runs of base64, such as what a wallet signed, are never shown.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ _LONG = 8
 
 _WHOLE_WORDS_BELOW = 4
 """A secret that short is only looked for as a word of its own, or no message would be readable."""
+
+_ENCODED = re.compile(
+    r"(?<![A-Za-z0-9])(?![0-9a-fA-F]{64}(?![A-Za-z0-9+/=]))"
+    r"(?:[A-Za-z0-9+/_-]|\\/|\\u00(?:2[bBfF]|3[dD])|%2[bBfF]){60,}(?:=|%3[dD]|\\u003[dD])*"
+)
+"""Base64 of more than some key or hash has, as JSON and addresses write it, too. 64 hex digits are a hash."""
 
 _SEPARATORS = re.compile(r"[/;:,=&]")
 _VERSION = re.compile(r"v\d+", re.IGNORECASE)
@@ -75,7 +82,7 @@ class Address:
         return "".join(c if c.isprintable() or c == "\n" else " " for c in scrubbed[:_SHOWN_LOG])
 
     def _without_secrets(self, text: str) -> str:
-        return self._secrets.sub("…", text) if self._secrets else text
+        return _ENCODED.sub("…", self._secrets.sub("…", text) if self._secrets else text)
 
 
 def printable(text: str) -> str:

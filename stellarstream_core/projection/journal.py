@@ -34,6 +34,8 @@ LONGEST_SHAPE = 300
 MOST_SHAPES = 200
 """Unknown shapes told apart for one contract: whoever can call it can invent them without end."""
 OTHER_SHAPES = "(other shapes)"
+CLEARED, CLEARING_OWN, CLEARING_JOURNAL = 0, 1, 2
+"""What is left of an earlier build (``clearing``): nothing; what the projection wrote, and all else; all else."""
 
 
 class Cursor(NamedTuple):
@@ -44,7 +46,7 @@ class Cursor(NamedTuple):
     position: int
     after_event: str
     step: int
-    clearing: bool
+    clearing: int
     target: int
     trouble: str | None
 
@@ -58,11 +60,15 @@ class Record(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A group whose members above ``after_key`` have yet to fold its events from ``from_event_id`` on."""
+    """A group whose members above ``after_key`` have yet to fold its events from ``from_event_id`` on.
+
+    ``floor`` is the lowest ledger of those events that reach waits for.
+    """
 
     group: str
     from_event_id: str
     after_key: str
+    floor: int | None = None
 
 
 def batched(items: Iterable[T], size: int = AT_ONCE) -> Iterator[list[T]]:
@@ -92,7 +98,7 @@ def read_cursor(database: Database, name: str) -> Cursor | None:
         .tuples()
     )
     for fingerprint, epoch, position, after, step, clearing, target, trouble in found.execute(database):
-        return Cursor(fingerprint, epoch, position, after, step, bool(clearing), target, trouble)
+        return Cursor(fingerprint, epoch, position, after, step, clearing, target, trouble)
     return None
 
 
@@ -148,6 +154,15 @@ def read_entries(database: Database, name: str, keys: Iterable[str], first: str 
         for key, event_id in statements.run(database, statements.entries_of(len(part)), (name, first, *part)):
             found.setdefault(key, []).append(event_id)
     return found
+
+
+def read_known_entries(database: Database, name: str, event_ids: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the (event id, key) pairs that the journal has of some events."""
+    return {
+        (event_id, key)
+        for part in batched(event_ids)
+        for event_id, key in statements.run(database, statements.entries_at(len(part)), (name, *part))
+    }
 
 
 def read_records(database: Database, name: str, keys: Iterable[str]) -> dict[str, Record]:
@@ -213,7 +228,7 @@ def read_groups_among(database: Database, name: str, keys: Iterable[str]) -> lis
 def read_pending(database: Database, name: str) -> list[Pending]:
     """Return the groups whose members are being folded anew, in order."""
     rows = (
-        PendingRow.select(PendingRow.group_key, PendingRow.from_event_id, PendingRow.after_key)
+        PendingRow.select(PendingRow.group_key, PendingRow.from_event_id, PendingRow.after_key, PendingRow.floor)
         .where(PendingRow.projection == name)
         .order_by(PendingRow.group_key)
     )
@@ -222,8 +237,14 @@ def read_pending(database: Database, name: str) -> list[Pending]:
 
 def add_pending(database: Database, name: str, pending: Iterable[Pending]) -> None:
     """Write groups down whose members are to be folded anew."""
-    fields = [PendingRow.projection, PendingRow.group_key, PendingRow.from_event_id, PendingRow.after_key]
-    for part in batched(pending):
+    fields = [
+        PendingRow.projection,
+        PendingRow.group_key,
+        PendingRow.from_event_id,
+        PendingRow.after_key,
+        PendingRow.floor,
+    ]
+    for part in batched(pending, AT_ONCE // 2):
         PendingRow.insert_many([(name, *one) for one in part], fields=fields).execute(database)
 
 
@@ -278,15 +299,15 @@ def _count(database: Database, key: tuple[str, str, str], ids: Sequence[str]) ->
 def read_reach(database: Database, name: str, contracts: Iterable[str] | None = None) -> dict[str, Reached]:
     """Return how far each of some contracts is (None: of all); those of which nothing is known are left out."""
     rows: Any = ReachRow.select(
-        ReachRow.contract_id, ReachRow.ledger, ReachRow.closed_at, ReachRow.complete, ReachRow.watermark
+        ReachRow.contract_id, ReachRow.ledger, ReachRow.closed_at, ReachRow.complete, ReachRow.watermark, ReachRow.first
     ).where(ReachRow.projection == name)
     parts: Iterable[Any] = (
         [rows] if contracts is None else [rows.where(ReachRow.contract_id.in_(part)) for part in batched(contracts)]
     )
     return {
-        contract: Reached(ledger, closed_at, bool(complete), watermark)
+        contract: Reached(ledger, closed_at, bool(complete), watermark, first)
         for part in parts
-        for contract, ledger, closed_at, complete, watermark in part.tuples().execute(database)
+        for contract, ledger, closed_at, complete, watermark, first in part.tuples().execute(database)
     }
 
 
@@ -300,9 +321,12 @@ def write_reach(database: Database, name: str, reached: Mapping[str, Reached]) -
         ReachRow.closed_at,
         ReachRow.complete,
         ReachRow.watermark,
+        ReachRow.first,
     ]
     for part in batched(reached.items(), AT_ONCE // 2):
-        rows = [(name, contract, at.ledger, at.closed_at, int(at.complete), at.watermark) for contract, at in part]
+        rows = [
+            (name, contract, at.ledger, at.closed_at, int(at.complete), at.watermark, at.first) for contract, at in part
+        ]
         ReachRow.insert_many(rows, fields=fields).execute(database)
 
 

@@ -18,7 +18,8 @@ from loguru import logger
 from stellarstream_core.chain import ChainClient
 from stellarstream_core.errors import SchemaError, StellarStreamError, StorageBusyError, StorageError
 from stellarstream_core.projection.faults import ProjectionFaultError
-from stellarstream_core.projection.projector import Projector, Step
+from stellarstream_core.projection.projector import Projector
+from stellarstream_core.projection.steps import Step
 from stellarstream_core.projections import FollowUp
 from stellarstream_core.settings import Settings
 from stellarstream_core.storage import Storage
@@ -50,7 +51,7 @@ class Running:
     entries: int = 0
     failures: int = 0
     news: bool = True
-    """Whether commits were taken in since the last follow-up; what an earlier process left over counts as well."""
+    """Whether anything was taken in since the last follow-up; what an earlier process left over counts as well."""
     following_up: asyncio.Task[None] | None = None
     follow_up_failed: str | None = None
 
@@ -64,7 +65,7 @@ class Running:
         self.position, self.behind, self.failures = step.position, step.behind, 0
         self.events += step.events
         self.entries += step.entries
-        self.news = self.news or step.commits > 0
+        self.news = self.news or step.commits > 0 or step.entries > 0
 
 
 def _nothing_to_open() -> Awaitable[Sequence[Projector]] | None:

@@ -66,6 +66,14 @@ def entries_of(keys: int) -> str:
 
 
 @lru_cache(maxsize=512)
+def entries_at(events: int) -> str:
+    """Select the entries that some events have. Values: projection, the event ids."""
+    return f"""
+        SELECT event_id, key FROM projection_entries WHERE projection = ? AND event_id IN ({_marks(events)})
+    """  # noqa: S608 - only marks are put in
+
+
+@lru_cache(maxsize=512)
 def states_of(keys: int) -> str:
     """Select the states of some keys. Values: projection, the keys."""
     return f"""

@@ -9,8 +9,9 @@ from typing import Any
 from peewee import Database, fn
 
 from stellarstream_core.events import format_close_time
+from stellarstream_core.projection.contracts import Phase
 from stellarstream_core.projection.journal import read_reach
-from stellarstream_core.projection.tables import PendingRow, ProjectionRow, UnknownRow
+from stellarstream_core.projection.tables import ContractRow, PendingRow, ProjectionRow, UnknownRow
 from stellarstream_core.storage import Storage
 
 NOT_CONFIGURED = "nothing is configured for it"
@@ -43,8 +44,9 @@ class ProjectionState:
     """How far a projection is.
 
     ``behind`` is how many commits it has yet to take in, ``as_of_ledger`` the ledger that each of its contracts
-    is folded up to (None: of none that is known), ``complete`` whether none of them has a gap below.
-    ``folding`` is how many groups' members are being folded. ``trouble`` says why it stopped; ``updated_at``
+    is folded up to (None: of none that is known), ``complete`` whether none of them has a gap below and all are
+    taken in. ``coming`` is how many contracts are being taken in; ``as_of_ledger`` leaves them out. ``folding`` is
+    how many groups' members are being folded. ``trouble`` says why it stopped; ``updated_at``
     is when it last wrote something, in Unix seconds.
     """
 
@@ -55,6 +57,7 @@ class ProjectionState:
     complete: bool
     rebuilding: bool
     folding: int
+    coming: int
     trouble: str | None
     updated_at: int
     unknown_events: int
@@ -70,6 +73,8 @@ class ProjectionState:
             return f"being built anew, {self.position:,} of {total:,} commits"
         if self.behind:
             return f"{self.behind:,} commit{'' if self.behind == 1 else 's'} behind"
+        if self.coming:
+            return f"taking in {self.coming:,} contract{'' if self.coming == 1 else 's'} that came"
         if self.folding:
             return "folding what concerns many keys"
         return "up to the last commit"
@@ -106,16 +111,22 @@ def _read(database: Database, names: Collection[str], position: int) -> list[Pro
         reached = read_reach(database, row.name).values()
         unknown = UnknownRow.select(fn.sum(UnknownRow.count)).where(UnknownRow.projection == row.name).tuples()
         ((events,),) = unknown.execute(database)
-        pending = PendingRow.select(PendingRow.group_key).where(PendingRow.projection == row.name).tuples()
+        pending = PendingRow.select().where(PendingRow.projection == row.name).count(database)
+        coming = (
+            ContractRow.select()
+            .where(ContractRow.projection == row.name, ContractRow.phase == Phase.COMING)
+            .count(database)
+        )
         found.append(
             ProjectionState(
                 name=row.name,
                 position=row.position,
                 behind=max(position - row.position, 0),
                 as_of_ledger=min((at.ledger for at in reached), default=None),
-                complete=bool(reached) and all(at.complete for at in reached),
+                complete=bool(reached) and not coming and all(at.complete for at in reached),
                 rebuilding=bool(row.clearing) or row.position < row.target,
-                folding=len(list(pending.execute(database))),
+                folding=pending,
+                coming=coming,
                 trouble=row.trouble,
                 updated_at=row.updated_at,
                 unknown_events=int(events or 0),

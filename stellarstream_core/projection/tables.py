@@ -14,9 +14,9 @@ class ProjectionRow(Model):
     """How far a projection is: everything up to ``position`` is taken in, and of the next commit up to ``after_event``.
 
     ``step`` grows with every write of any of these tables for the projection: whoever writes compares it.
-    ``fingerprint`` and ``epoch`` are those it is built under. ``clearing`` is 1 while what an earlier build left
-    is being removed; until ``target`` is reached the projection is being built again. ``trouble`` says why it
-    stopped.
+    ``fingerprint`` and ``epoch`` are those it is built under. ``clearing`` is 1 while what the projection itself
+    wrote in an earlier build is being removed, then 2 while journal and states are; until ``target`` is reached
+    the projection is being built again. ``trouble`` says why it stopped.
     """
 
     name = TextField(primary_key=True)
@@ -32,6 +32,24 @@ class ProjectionRow(Model):
 
     class Meta:
         table_name = "projections"
+
+
+class ContractRow(Model):
+    """A contract that the projection follows or has followed; see ``stellarstream_core.projection.contracts``.
+
+    ``fingerprint`` is what its events' result depends on. ``phase`` is ``known`` where it is taken in, ``away`` where
+    it is not followed any more, ``coming`` while its stored events are being taken in: those up to ``after_event`` are.
+    """
+
+    projection = TextField()
+    contract_id = TextField()
+    fingerprint = TextField()
+    phase = TextField()
+    after_event = TextField()
+
+    class Meta:
+        table_name = "projection_contracts"
+        primary_key = CompositeKey("projection", "contract_id")
 
 
 class EntryRow(Model):
@@ -72,12 +90,17 @@ class MemberRow(Model):
 
 
 class PendingRow(Model):
-    """A group whose members are being folded anew: events from ``from_event_id``, members above ``after_key``."""
+    """A group whose members are being folded anew: events from ``from_event_id``, members above ``after_key``.
+
+    ``floor`` is the lowest ledger of those events that reach waits for, null where they are all of contracts whose
+    reach is not told yet.
+    """
 
     projection = TextField()
     group_key = TextField()
     from_event_id = TextField()
     after_key = TextField()
+    floor = BigIntegerField(null=True)
 
     class Meta:
         table_name = "projection_pending"
@@ -108,11 +131,21 @@ class ReachRow(Model):
     closed_at = BigIntegerField()
     complete = BigIntegerField()
     watermark = BigIntegerField()
+    first = BigIntegerField(null=True)
 
     class Meta:
         table_name = "projection_reach"
         primary_key = CompositeKey("projection", "contract_id")
 
 
-TABLES: tuple[type[Model], ...] = (ProjectionRow, EntryRow, StateRow, MemberRow, PendingRow, UnknownRow, ReachRow)
+TABLES: tuple[type[Model], ...] = (
+    ProjectionRow,
+    ContractRow,
+    EntryRow,
+    StateRow,
+    MemberRow,
+    PendingRow,
+    UnknownRow,
+    ReachRow,
+)
 """Every table, in the order the migration makes them."""

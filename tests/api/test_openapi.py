@@ -7,19 +7,20 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import Field
 
 import stellarstream_core
 from stellarstream_core.api.app import build_app
-from stellarstream_core.api.models import Nothing, Parameters, Represented
+from stellarstream_core.api.models import Nothing, OrAbsent, Parameters, Represented
 from stellarstream_core.api.openapi import PROBLEM_SCHEMA, describe
 from stellarstream_core.api.problems import catalogue, page_of, problem_of
-from stellarstream_core.api.routes import Access, Route
+from stellarstream_core.api.routes import Access, Route, encode
 from stellarstream_core.errors import StellarStreamError
 from tests.api.kit import SIGNING, operations
 
@@ -229,12 +230,37 @@ def test_no_other_code_has_a_page(api, code):
 
 
 def test_the_models_of_answers_say_what_may_be_null_and_what_is_always_there(description):
-    """A field with a default is still always sent, so that clients need not ask for it."""
+    """A field with a default is still always sent, so clients need not ask for it; what may be absent is never null."""
     taken = _bodies(description) | {"Problem"}
     for name, schema in description["components"]["schemas"].items():
         if name in taken or "properties" not in schema:
             continue
-        assert set(schema.get("required", ())) == set(schema["properties"]), name
+        for left_out in set(schema["properties"]) - set(schema.get("required", ())):
+            shown = schema["properties"][left_out]
+            assert "default" not in shown, (name, left_out)
+            assert {"type": "null"} not in shown.get("anyOf", ()), (name, left_out)
+
+
+def test_a_key_that_may_be_absent_is_left_out_instead_of_null_and_described_so():
+    class Inner(Represented):
+        told: Annotated[OrAbsent[int], Field(ge=1, description="how many")] = None
+        always: int | None = None
+
+    class Shown(Represented):
+        my_inner: Annotated[OrAbsent[Inner], Field(description="more")] = None
+        yield_: Annotated[OrAbsent[str], Field(alias="yield")] = None
+        listed: list[Inner]
+
+    assert Shown(listed=[Inner()]).model_dump(mode="json") == {"listed": [{"always": None}]}
+    whole = Shown(my_inner=Inner(told=3), yield_="a", listed=[])
+    assert orjson.loads(encode(whole)) == {"myInner": {"told": 3, "always": None}, "yield": "a", "listed": []}
+    schema = Shown.model_json_schema(mode="serialization")
+    assert schema["required"] == ["listed"]
+    assert schema["properties"]["myInner"] == {"$ref": "#/$defs/Inner", "description": "more"}
+    assert schema["properties"]["yield"]["type"] == "string"
+    inner = schema["$defs"]["Inner"]
+    assert inner["required"] == ["always"]
+    assert inner["properties"]["told"] == {"type": "integer", "minimum": 1, "description": "how many", "title": "Told"}
 
 
 def _bodies(description) -> set[str]:

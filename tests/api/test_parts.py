@@ -8,6 +8,7 @@ import pytest
 
 from stellarstream_core.api.app import _pattern
 from stellarstream_core.api.problems import ApiProblem, NotFoundError, problem_of
+from stellarstream_core.api.routes import Route
 from tests.api.conftest import runtime_of, served, sqlite_url  # noqa: F401 - fixtures
 
 
@@ -42,6 +43,18 @@ async def test_a_part_is_made_once_and_closed_once_with_the_worker(served, sqlit
     await api.close_parts()
     assert part.closed == 1, "though another one failed"
     assert api.part(Part) is not part
+
+
+async def test_what_routes_want_at_the_start_is_made_then_and_a_failure_stops_nothing(served, sqlite_url):  # noqa: F811
+    def broken(api) -> None:
+        raise RuntimeError("a plugin's fault")
+
+    api = (await served(sqlite_url)).service
+    common = {"method": "GET", "path": "/x", "handler": broken, "summary": "X"}
+    api.routes = (Route(**common, at_start=(broken, Part)), Route(**common, at_start=(Part, plain)), Route(**common))
+    api.start_parts()
+    assert {Part, plain} <= set(api._parts)
+    assert broken not in api._parts
 
 
 @pytest.mark.parametrize("name", ["code", "status", "type", "title", "detail"])

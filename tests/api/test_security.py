@@ -386,9 +386,10 @@ def test_every_field_takes_what_its_schema_says_and_nothing_else(running):
             asked += 1
             assert said.status < 500, body
             fits = validator.is_valid(body)
-            assert (said.status == 422) == (not fits), (path, body, said)
+            # what fits may be refused by what is served, by a problem of its own
+            assert (said.code == "invalid-body") == (not fits), (path, body, said)
             if not fits:
-                assert said.code == "invalid-body"
+                assert said.status == 422
                 assert said.json["errors"][0]["field"].startswith("body")
     assert asked > 300
 

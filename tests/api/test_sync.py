@@ -133,7 +133,7 @@ async def test_it_tells_how_far_projections_are_and_so_do_the_metrics(
         (ProjectionRow, ("toy", "f", "e", 0, "", 5, 0, 1, None, 1_700_000_000)),
         (ProjectionRow, ("stuck", "f", "e", 1, "", 5, 0, 1, "route() raised KeyError", 1_700_000_000)),
         (ProjectionRow, ("removed", "f", "e", 0, "", 5, 0, 1, None, 1_700_000_000)),
-        (ReachRow, ("toy", A, 119, 1_700_000_000, 1, 119)),
+        (ReachRow, ("toy", A, 119, 1_700_000_000, 1, 119, 100)),
         (UnknownRow, ("toy", A, "(u64, sym x)", 3, EVENTS[0].id, EVENTS[2].id)),
         (UnknownRow, ("toy", A, "(sym y)", 1, EVENTS[1].id, EVENTS[1].id)),
     ]

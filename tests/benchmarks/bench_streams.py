@@ -145,10 +145,11 @@ def fill(url: str, streams: int) -> None:
                 FROM made GROUP BY token, status
             """,
             "nebula_completions": """
-                SELECT contract_id, token, completes_at / 86400, count(*) FROM nebula_streams
-                WHERE completes_at IS NOT NULL GROUP BY 1, 2, 3
+                SELECT contract_id, one, days, completes_at / 86400 / days, count(*) FROM nebula_streams,
+                    LATERAL (VALUES (token), ('*')) AS t (one), (VALUES (1), (64)) AS d (days)
+                WHERE completes_at IS NOT NULL GROUP BY 1, 2, 3, 4
             """,
-            "projection_reach": f"SELECT 'nebula', '{TWO}', {last}, {made_close_time(last)}, 1, {last}",
+            "projection_reach": f"SELECT 'nebula', '{TWO}', {last}, {made_close_time(last)}, 1, {last}, 1",
         }.items():
             run(f"INSERT INTO {table} {rows}")
         run("DROP TABLE made, people")

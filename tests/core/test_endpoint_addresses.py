@@ -104,5 +104,23 @@ def test_words_without_end_are_cut_before_they_are_shown_and_never_end_in_half_a
     assert "0123" not in address.scrub("\x1b" * 3 + "0123456789abcdef" * 40_000)
 
 
+ENVELOPE = "AAAAAgAAAAB/+xyz0123456789abcdefABCDEF" * 3 + "AA=="
+
+
+@pytest.mark.parametrize(
+    "written", [ENVELOPE, ENVELOPE.replace("/", "\\/"), quote(ENVELOPE, safe=""), ENVELOPE.replace("+", "\\u002b")]
+)
+def test_what_a_server_repeats_of_a_long_base64_text_is_not_shown(written):
+    address = Address("https://h/", "rpc_url")
+    for show in (address.scrub, address.scrub_log):
+        assert show(f'bad params: ["{written}", 7]') == 'bad params: ["…", 7]'
+        assert "AAAAAg" not in show(f"bad params: {written[:90]}")
+
+
+@pytest.mark.parametrize("told", ["0123456789abcdef" * 4, "C" * 56, "a-word-of-some-length"])
+def test_hashes_and_addresses_of_accounts_are_shown(told):
+    assert Address("https://h/", "rpc_url").scrub(f"no {told} here") == f"no {told} here"
+
+
 def test_control_characters_of_a_server_do_not_reach_a_terminal():
     assert "\x1b" not in Address("https://h/", "rpc_url").scrub("red: \x1b[31m")

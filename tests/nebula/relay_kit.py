@@ -164,6 +164,18 @@ def by_address(account: Keypair, *, signed: bool) -> xdr.SorobanCredentials:
     )
 
 
+def by_delegates(account: Keypair, delegate: Keypair, *, signed: bool) -> xdr.SorobanCredentials:
+    """Return credentials of an account that signs nothing itself, and leaves that to a delegate."""
+    address = by_address(account, signed=False).address
+    given = by_address(delegate, signed=signed).address
+    return xdr.SorobanCredentials(
+        xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_ADDRESS_WITH_DELEGATES,
+        address_with_delegates=xdr.SorobanAddressCredentialsWithDelegates(
+            address, [xdr.SorobanDelegateSignature(given.address, given.signature, [])]
+        ),
+    )
+
+
 def operation_of(envelope: bytes) -> InvokeHostFunction:
     found = TransactionEnvelope.from_xdr_object(xdr.TransactionEnvelope.from_xdr_bytes(envelope), PASSPHRASE)
     (operation,) = found.transaction.operations

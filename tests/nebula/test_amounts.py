@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stellarstream_nebula.amounts import ContractTrapError, quotient, rebalanced, unlocked_v1, unlocked_v2
 from stellarstream_nebula.model import Curve
+from stellarstream_sandbox.economy.unlocking import unlocked_v1 as contracts_v1
 
 COIN = 10**7
 DAY = 86_400
@@ -257,3 +258,40 @@ def test_amounts_agree_with_the_sandbox_contracts_at_the_edges_too():
 
     v2_agrees()
     v1_agrees()
+
+
+# --- V1: what the contract checks -----------------------------------------------------------
+
+
+def test_v1s_curve_is_linear_where_a_square_alone_does_not_fit():
+    duration, elapsed, total = 3 * 2**62, 2**40, 2**30
+    assert duration * duration > I128_MAX > total * elapsed * elapsed
+    assert v1(total, duration, elapsed, curve=Curve.EXPONENTIAL) == total * elapsed // duration > 0
+    longest = 2**63
+    assert longest * longest == I128_MAX // 2 + 1
+    assert v1(total, longest, elapsed, curve=Curve.EXPONENTIAL) == 0
+
+
+wide = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 2 * YEAR), st.sampled_from([2**62, 2**63, 3 * 2**62]))
+
+
+@given(
+    total=st.one_of(st.integers(1, I128_MAX), st.integers(1, 10**12)),
+    times=st.tuples(wide, wide, wide, wide),
+    paused_at=st.one_of(st.none(), wide),
+    paused_before=wide,
+    is_exponential=st.booleans(),
+)
+def test_v1_is_the_contracts_own_for_times_and_amounts_of_every_size(
+    total, times, paused_at, paused_before, is_exponential
+):
+    start, cliff, end = sorted(times[:3])
+    if start == end:
+        end = min(end + 1, 2**64 - 1)
+        start = end - 1
+    asked = {
+        "total": total, "start": start, "cliff": cliff, "end": end, "now": times[3],
+        "paused_at": paused_at, "paused_before": paused_before,
+    }  # fmt: skip
+    expected = contracts_v1(**asked, is_exponential=is_exponential)
+    assert unlocked_v1(**asked, curve=Curve.EXPONENTIAL if is_exponential else Curve.LINEAR) == expected

@@ -12,7 +12,7 @@ import pytest
 from stellarstream_core.events import format_close_time
 from stellarstream_core.projection.projector import Projector
 from stellarstream_core.storage import Storage
-from stellarstream_nebula import audit, bulk
+from stellarstream_nebula import audit, bulk, sealing
 from stellarstream_nebula.verification import Checked, Fault, Reason, check_piece
 from tests.nebula.ledgers import (
     BOB,
@@ -121,8 +121,8 @@ def test_two_stores_that_got_the_same_events_in_different_orders_have_equal_head
 def test_sealing_in_small_pieces_comes_to_the_same_heads(storage, second_storage, monkeypatch):
     life = Life(71)
     life.play(60)
-    for one, piece in ((storage, audit.PIECE), (second_storage, 3)):
-        monkeypatch.setattr(audit.seal, "__defaults__", (piece,))
+    for one, piece in ((storage, sealing.PIECE), (second_storage, 3)):
+        monkeypatch.setattr(sealing.seal, "__defaults__", (piece,))
         store(one, life.ledgers.events, START, life.ledgers.ledger + 2)
         project(one)
     assert heads(storage) == heads(second_storage)

@@ -8,6 +8,7 @@ from stellar_sdk import TransactionEnvelope, scval, xdr
 from stellarstream_core.api.problems import ApiProblem
 from stellarstream_core.chain import DiagnosticEvent
 from stellarstream_core.xdr.scval import Arm, ErrorCode, ErrorType, ScValue, decode_scval, encode_scval
+from stellarstream_nebula import families
 from stellarstream_nebula.model import SPLITTER, V1, V2
 from stellarstream_nebula.settings import NebulaSettings
 from stellarstream_nebula.transactions import calls
@@ -17,6 +18,7 @@ from stellarstream_nebula.transactions.errors import (
     AccountNotFoundError,
     ChainUnavailableError,
     ContractAmbiguousError,
+    ContractNotCallableError,
     ContractNotServedError,
     InvalidTermsError,
     OtherSignersNeededError,
@@ -180,6 +182,28 @@ def test_the_contract_left_out_is_the_default_else_the_only_v2_else_the_only_one
     for foreign in (ServedContracts(both), ServedContracts({**both, FOREIGN: SPLITTER})):
         with pytest.raises(ContractNotServedError):
             foreign.to_create(FOREIGN)
+
+
+def test_contracts_of_a_family_that_a_plugin_offers_are_read_and_not_called(monkeypatch):
+    monkeypatch.setattr(families, "_known", {"rate-streams": None})
+    served = ServedContracts({FIRST: V1, FOREIGN: "rate-streams"})
+    assert served.families == {FIRST: V1, FOREIGN: "rate-streams"}
+    assert served.to_create(None) == (FIRST, V1)
+    foreign = ServedContracts({FOREIGN: "rate-streams"})
+    for asking in (
+        lambda: served.to_create(FOREIGN),
+        lambda: served.stream(f"{FOREIGN}-1"),
+        lambda: foreign.to_create(None),
+        lambda: foreign.stream("1"),
+        lambda: ServedContracts({FIRST: V1, FOREIGN: "rate-streams"}, FOREIGN).to_create(None),
+    ):
+        with pytest.raises(ContractNotCallableError) as caught:
+            asking()
+        assert (caught.value.code, caught.value.status) == ("contract-not-callable", 422)
+    with pytest.raises(ContractAmbiguousError):
+        served.stream("1")
+    with pytest.raises(ValueError, match="rate-streams"):
+        calls.create(FOREIGN, "rate-streams", TERMS)
 
 
 def test_a_stream_is_named_by_its_id_or_by_its_number_where_one_contract_is_served():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +31,7 @@ from tests.nebula.relay_kit import (
     authorization,
     bumped,
     by_address,
+    by_delegates,
     drafted,
     own_auth,
     signed,
@@ -101,6 +104,19 @@ def own_call(**credentials: object) -> bytes:
     return own_auth(raw_of(drafted()), by_address(BOB, **credentials))
 
 
+def delegated_call(**credentials: object) -> bytes:
+    return own_auth(raw_of(drafted()), by_delegates(BOB, STRANGER, **credentials))
+
+
+def nested(levels: int) -> TransactionEnvelope:
+    """Return a call with one argument of that many vectors in each other, authorized by its source."""
+    value = withdrawal()[0]
+    for _ in range(levels):
+        value = xdr.SCVal(xdr.SCValType.SCV_VEC, vec=xdr.SCVec([value]))
+    call = drafted(arguments=[value])
+    return drafted(arguments=[value], auth=[own_auth(raw_of(call))])
+
+
 REFUSED = {
     "no base64": ("envelope-invalid", lambda: "not base64!"),
     "nothing": ("envelope-invalid", lambda: ""),
@@ -129,6 +145,10 @@ REFUSED = {
     "an unsigned authorization": (
         "foreign-authorization",
         lambda: signed(drafted(auth=[own_call(signed=False)]), ALICE),
+    ),
+    "an authorization that no delegate signed": (
+        "foreign-authorization",
+        lambda: signed(drafted(auth=[delegated_call(signed=False)]), ALICE),
     ),
     "no Soroban data": ("envelope-not-prepared", lambda: signed(drafted(prepared=False), ALICE)),
     "no time bounds": ("envelope-timeless", lambda: signed(drafted(bounds=None), ALICE)),
@@ -168,6 +188,24 @@ def test_an_envelope_that_was_changed_after_it_was_signed_is_refused():
     envelope.sign(ALICE)
     envelope.transaction.operations[0].host_function.invoke_contract.args = withdrawal(stream_id=4)
     assert refused(envelope.to_xdr()) == "wrong-signer"
+
+
+@pytest.mark.parametrize("levels", [5, 50, *range(120, 245, 4)])
+def test_however_deep_its_arguments_are_nested_it_passes_or_is_no_envelope(levels):
+    deep = in_room(lambda: base64.b64encode(raw_of(nested(levels))).decode())
+    assert refused(deep) in ({"envelope-unsigned"} if levels <= 50 else {"envelope-unsigned", "envelope-invalid"})
+    text = in_room(lambda: signed(nested(levels), ALICE))
+    assert refused(text) in ({None} if levels <= 50 else {None, "envelope-invalid"})
+
+
+def in_room(make: Callable[[], str]) -> str:
+    """Return what ``make`` returns, which may need more frames than the service has."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        return make()
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_the_last_second_of_its_time_still_counts():
@@ -217,6 +255,7 @@ def test_paying_the_fee_takes_the_low_threshold_of_who_pays():
 def test_authorizations_of_its_own_call_pass():
     by_source = own_auth(raw_of(drafted()))
     assert refused(signed(drafted(auth=[by_source, own_call(signed=True)]), ALICE)) is None
+    assert refused(signed(drafted(auth=[delegated_call(signed=True)]), ALICE)) is None
 
 
 GOOD = raw_of(inner())

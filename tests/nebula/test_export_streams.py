@@ -86,7 +86,11 @@ def test_json_lines_are_the_streams_of_the_api(written, shown, monkeypatch):
 def test_csv_has_the_same_with_a_header(written, shown):
     header, *rows = csv.reader(io.StringIO(written("streams", "--format", "csv")))
     assert tuple(header) == export.COLUMNS
-    assert rows == [["" if value is None else str(value) for value in stream.values()] for stream in shown]
+    plain = {None: "", True: "true", False: "false"}
+    assert rows == [
+        [plain[value] if isinstance(value, bool | None) else str(value) for value in stream.values()]
+        for stream in shown
+    ]
 
 
 def test_contracts_and_ledgers_narrow_it_down(written, shown):

@@ -157,6 +157,16 @@ async def test_a_contract_of_no_generation_is_left_out_and_named(storage, settin
     assert [D in line and "no known generation" in line for line in told] == [True]
 
 
+async def test_a_contract_whose_new_code_fits_no_generation_keeps_the_one_it_had(storage, settings_of, chain, told):
+    settings = settings_of([A])
+    await find_families(settings, storage, chain)
+    chain.ledger = 900
+    kit.put(chain, A, NEAR["v1 with nothing but creation"])
+    assert await find_families(settings, storage, chain) == {A: V1}
+    assert stored(storage)[A] == Remembered(V1, SPEC, 500)
+    assert ["no known generation" in line and "as before" in line for line in told] == [True]
+
+
 async def test_hostile_code_is_left_out_and_stops_nobody(storage, settings_of, chain, told):
     kit.put(chain, D, b"\0asm\1\0\0\0\0\xff\xff\xff\xff\x0f")
     assert await find_families(settings_of([B, D]), storage, chain) == {B: V2}

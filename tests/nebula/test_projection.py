@@ -9,15 +9,16 @@ from dataclasses import replace
 import pytest
 
 from stellarstream_core.projection.projector import Projector
+from stellarstream_core.projections import Entry
 from stellarstream_core.storage import Storage
-from stellarstream_nebula import bulk, facts_codec, state_codec
+from stellarstream_nebula import bulk, clearing, facts_codec, state_codec
 from stellarstream_nebula.decoders import decoder_specs
 from stellarstream_nebula.meaning import keys_of
-from stellarstream_nebula.model import Curve, Status, StreamFacts
+from stellarstream_nebula.model import V1, V2, Curve, Status, StreamFacts
 from stellarstream_nebula.projection import NebulaProjection, moved_by
 from stellarstream_nebula.stored import Reads, read_facts, read_rows, write_facts
 from stellarstream_nebula.tables import NebulaStream
-from stellarstream_nebula.totals import DAY, HOUR
+from stellarstream_nebula.totals import ALL_TOKENS, DAY, HOUR, MANY_DAYS
 from stellarstream_nebula.view import index_of
 from tests.nebula.ledgers import (
     ALICE,
@@ -28,6 +29,7 @@ from tests.nebula.ledgers import (
     MIGRATED_FROM,
     ONE,
     START,
+    THREE,
     TWO,
     Ledgers,
     Life,
@@ -48,7 +50,7 @@ def rows(storage: Storage, table: str) -> list[tuple]:
 def everything(storage: Storage) -> dict[str, list[tuple]]:
     """Return all that is read from, but for counts and parties that came down to nothing."""
     found = {table: rows(storage, table) for table in TABLES}
-    for table, keys in {"totals": 3, "completions": 3, "parties": 2, "counts": 1}.items():
+    for table, keys in {"totals": 3, "completions": 4, "parties": 2, "counts": 1}.items():
         found[table] = [row for row in found[table] if any(int(value) for value in row[keys:])]
     return found
 
@@ -64,17 +66,28 @@ def check_totals(storage: Storage) -> None:
         for at, value in enumerate(added):
             one[at] += int(value)
         if row["base_status"] == "ACTIVE" and row["completes_at"] is not None:
-            completions[row["contract_id"], row["token"] or "", row["completes_at"] // DAY] += 1
+            for token in (row["token"] or "", ALL_TOKENS):
+                for days in (1, MANY_DAYS):
+                    completions[row["contract_id"], token, days, row["completes_at"] // DAY // days] += 1
         for role in ("sender", "receiver"):
             if row[role]:
                 parties[role, row[role]] += 1
     stored = {tuple(row[:3]): [int(value) for value in row[3:]] for row in rows(storage, "totals")}
     assert {key: sums for key, sums in stored.items() if any(sums)} == dict(totals)
-    assert {row[:3]: row[3] for row in rows(storage, "completions") if row[3]} == completions
+    assert {row[:4]: row[4] for row in rows(storage, "completions") if row[4]} == completions
     assert {row[:2]: row[2] for row in rows(storage, "parties") if row[2]} == parties
     counts = dict(rows(storage, "counts"))
     for role in ("sender", "receiver"):
         assert counts.get(f"{role}s", 0) == sum(1 for of, _ in parties if of == role)
+
+
+def hours(storage: Storage) -> dict[tuple, Counter]:
+    """Return what moved by contract, token and hour, but for what is 0."""
+    columns = "contract_id, token, hour, created, topped_up, withdrawn"
+    found = storage.read(lambda database: bulk.query(database, f"SELECT {columns} FROM nebula_hours"))
+    kinds = columns.split(", ")[3:]
+    counts = {row[:3]: +Counter(dict(zip(kinds, map(int, row[3:]), strict=True))) for row in found}
+    return {place: moved for place, moved in counts.items() if moved}
 
 
 def moved(events) -> dict[tuple, Counter]:
@@ -91,6 +104,9 @@ def moved(events) -> dict[tuple, Counter]:
                 tokens.setdefault(key, token)
             if decoded.name == "migrated" and contract == event.contract_id:
                 tokens[key] = tokens[f"{ONE}-{decoded.fields['v1_stream_id']}"]
+            if decoded.name in {"create", "create_v2"}:
+                amount = decoded.fields.get("total_amount") or decoded.fields.get("stream_amount_net_of_fee")
+                found[contract, tokens[key], event.closed_at // HOUR]["created"] += amount
             if (what := moved_by(decoded, event, contract)) is not None:
                 found[contract, tokens[key], event.closed_at // HOUR][what[0]] += what[1]
     return found
@@ -121,12 +137,8 @@ def test_totals_are_the_sums_over_the_rows_whatever_happened_and_in_whatever_ord
     store_shuffled(storage, life.ledgers.events, last, seed)
     project(storage, batch=random.Random(seed).choice([1, 7, 500]))
     check_totals(storage)
-    hours = {
-        row[:3]: Counter(created=int(row[3]), topped_up=int(row[4]), withdrawn=int(row[5]))
-        for row in rows(storage, "hours")
-    }
     expected = moved(life.ledgers.events)
-    assert {key: +counts for key, counts in hours.items()} == {key: +counts for key, counts in expected.items()}
+    assert hours(storage) == {key: +counts for key, counts in expected.items() if +counts}
     assert dict(rows(storage, "counts"))["events"] == len(life.ledgers.events)
 
 
@@ -202,7 +214,9 @@ def test_building_again_gives_the_same_rows_keeps_facts_and_leaves_the_log_as_it
     facts = StreamFacts(ledger=START + 1, curve=Curve.EXPONENTIAL)
     storage.write(lambda database: write_facts(database, key, facts))
     before, links = everything(storage), [rows(storage, name) for name in ("links", "chains", "seals")]
-    Projector(made_projection(), storage).rebuild()
+    projector = Projector(made_projection(), storage)
+    projector.rebuild()
+    projector.step()
     assert rows(storage, "streams") == []
     assert storage.read(lambda database: read_facts(database, [key]))[key].newest == facts
     project(storage, batch=11)
@@ -215,7 +229,78 @@ def test_the_fingerprint_tells_apart_what_the_result_depends_on():
     plain = made_projection().fingerprint
     assert plain == made_projection().fingerprint
     assert plain != NebulaProjection(FAMILIES, {}).fingerprint
-    assert plain != NebulaProjection({**FAMILIES, TWO: "stellarstream-v1"}, MIGRATED_FROM).fingerprint
+    assert plain == NebulaProjection({TWO: V2}, MIGRATED_FROM).fingerprint, "which contracts there are stands apart"
+
+
+def test_each_contract_has_a_fingerprint_of_its_own():
+    projection = made_projection()
+    assert projection.contracts.keys() == FAMILIES.keys()
+    assert projection.contracts[TWO] == projection.contracts[THREE] != projection.contracts[ONE]
+    other = NebulaProjection({**FAMILIES, TWO: V1}, MIGRATED_FROM)
+    assert other.contracts[TWO] != projection.contracts[TWO]
+    assert other.contracts[ONE] == projection.contracts[ONE]
+    newer = {spec.family: replace(spec, version="another") for spec in decoder_specs()}
+    assert made_projection(decoders=newer).contracts[TWO] != projection.contracts[TWO]
+    del newer[V2]
+    assert made_projection(decoders=newer).contracts.keys() == {ONE}, "what nobody reads is left alone"
+
+
+def test_streams_are_removed_in_bounded_pieces_that_go_on_after_a_kill(storage, monkeypatch):
+    life = Life(8)
+    life.play(80)
+    store(storage, life.ledgers.events, START, life.ledgers.ledger + 3)
+    project(storage)
+    before = everything(storage)
+    monkeypatch.setattr(clearing.remove_some, "__defaults__", (7,))
+    Projector(made_projection(), storage).rebuild()
+    left = [len(rows(storage, "streams"))]
+    while sum(len(rows(storage, table)) for table in TABLES):
+        Projector(made_projection(), storage).step()  # each time a process of its own
+        left.append(len(rows(storage, "streams")))
+        assert left[-2] - left[-1] <= 7
+    assert len(left) > 5
+    project(storage, batch=11)
+    assert everything(storage) == before
+    check_totals(storage)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_contracts_that_come_and_go_end_in_the_rows_of_a_fresh_build(storage, second_storage, seed):
+    dice = random.Random(seed)
+    life = Life(seed + 30)
+    life.play(100)
+    events, last = life.ledgers.events, life.ledgers.ledger + 3
+    store(second_storage, events, START, last)
+    project(second_storage)
+    cuts = sorted(dice.sample(range(START + 1, last), 5))
+    for first, beyond in zip([START, *cuts], [*cuts, last + 1], strict=True):
+        here = [event for event in events if first <= event.ledger < beyond]
+        store(storage, here, first, beyond - 1)
+        some = dice.sample(sorted(FAMILIES), dice.randint(1, 3))
+        projection = NebulaProjection({contract: FAMILIES[contract] for contract in some}, MIGRATED_FROM)
+        projector = Projector(projection, storage, events=dice.choice([1, 5, 500]))
+        for _ in range(dice.randint(1, 30)):
+            projector.step()
+    project(storage, batch=7)
+    assert everything(storage) == everything(second_storage)
+    check_totals(storage)
+    assert rows(storage, "links") == rows(second_storage, "links")
+    assert [row[:4] for row in rows(storage, "chains")] == [row[:4] for row in rows(second_storage, "chains")]
+
+
+def test_a_stream_that_migrated_stays_so_while_the_contract_it_went_to_is_not_served(storage):
+    ledgers = Ledgers()
+    ledgers.create_v1(ONE, 0)
+    ledgers.migrate(TWO, 0, 0, BOB, 900)
+    store(storage, ledgers.events, START, ledgers.ledger)
+    project(storage)
+    alone = NebulaProjection({ONE: V1}, MIGRATED_FROM)
+    project(storage, alone)
+    before = storage.read(lambda database: read_rows(database, [f"{ONE}-0"]))[f"{ONE}-0"].state
+    assert before.migrated_to == f"{TWO}-0"
+    rest = [Entry(f"{ONE}-0", event) for event in ledgers.events]
+    folded = alone.advance(f"{ONE}-0", None, rest)
+    assert state_codec.decode(folded.state).state == before
 
 
 # --- facts ------------------------------------------------------------------------------------------
@@ -251,7 +336,6 @@ def test_facts_change_row_and_totals_at_once(storage, one_v1):
             str(index.held),
         )
     )
-    assert row["facts_ledger"] == 115
     check_totals(storage)
     storage.write(
         lambda database: write_facts(database, one_v1, replace(facts, ledger=118, closed=True, withdrawn=500))
@@ -282,7 +366,7 @@ def test_facts_of_a_stream_that_is_not_folded_yet_wait_for_it(storage):
     store(storage, ledgers.events, START, 120)
     project(storage)
     (row,) = storage.read(lambda database: list(NebulaStream.select().dicts().execute(database)))
-    assert (row["withdrawn"], row["facts_ledger"]) == ("7", 110)
+    assert row["withdrawn"] == "7"
     check_totals(storage)
 
 
@@ -320,7 +404,7 @@ def test_a_read_that_found_nothing_does_not_take_away_what_is_known():
         StreamFacts(ledger=1),
         StreamFacts(ledger=9, missing=True),
         StreamFacts(ledger=9, total=2**127 - 1, withdrawn=0, curve=Curve.STEPS, step_duration=2**100, vault=TWO),
-        StreamFacts(ledger=9, end=2**64 - 1, closed=True, paused_at=0, yield_enabled=True, sender=ALICE),
+        StreamFacts(ledger=9, end=2**64 - 1, closed=True, split_bps=7, yield_enabled=True, sender=ALICE),
     ],
 )
 def test_facts_as_bytes_come_back_as_they_were(facts):

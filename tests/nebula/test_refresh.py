@@ -14,10 +14,11 @@ from stellarstream_core.testing.scripted import made_close_time
 from stellarstream_nebula import backlog, refresh
 from stellarstream_nebula.model import V1, V2, Curve, StreamFacts
 from stellarstream_nebula.projection import NebulaProjection
-from stellarstream_nebula.refresh import closed_at, follow_up
+from stellarstream_nebula.refresh import closed_at
 from stellarstream_nebula.settings import NebulaSettings
 from stellarstream_nebula.yields import REFERENCE, Sample, newest_samples
-from tests.nebula.ledgers import COIN, FAMILIES, ONE, START, TWO, Ledgers, project, store
+from tests.nebula.ledgers import ALICE, COIN, FAMILIES, ONE, START, TWO, Ledgers, i128, project, store, u64
+from tests.nebula.ledgers import address as sc_address
 from tests.nebula.refresh_kit import ENABLED, OTHER_VAULT, VAULT, MadeVault, Rounds, StreamChain, address
 
 FIRST = {ONE: V1}
@@ -115,6 +116,28 @@ async def test_an_entry_that_is_not_there_is_missing_but_not_where_the_node_is_b
     chain.ledger = ledgers.ledger
     await rounds.round()
     assert rounds.facts(f"{TWO}-1") == StreamFacts(ledger=ledgers.ledger, missing=True)
+
+
+async def test_an_entry_that_was_not_there_is_asked_for_again_by_the_next_walk(storage, chain):
+    ledgers = filled(storage, 3)
+    begin = ledgers.ledger + 1
+    ledgers._second(TWO, 1, "archived", u64(1), i128(1_000), i128(1_000), sc_address(ALICE), u64(ledgers.next_time()))
+    store(storage, ledgers.events, begin, ledgers.ledger + 5, wanted_from=START)
+    project(storage)
+    chain.ledger = ledgers.ledger + 5
+    chain.put_v2(TWO, 2)
+    rounds = Rounds(storage, chain)
+    for _ in range(3):
+        await rounds.round()
+    assert [len(keys) for keys in chain.keys] == [3], "not again at once"
+    assert [rounds.facts(f"{TWO}-{number}").missing for number in range(3)] == [True, True, False]
+    chain.put_v2(TWO, 0)
+    chain.put_v2(TWO, 1)
+    await rounds.round(seconds=backlog.AGAIN_SECONDS)
+    assert [len(keys) for keys in chain.keys] == [3, 1], "an event tells that the other one was deleted"
+    assert [rounds.facts(f"{TWO}-{number}").missing for number in range(3)] == [False, True, False]
+    await rounds.round(seconds=backlog.AGAIN_SECONDS)
+    assert len(chain.keys) == 2
 
 
 async def test_the_newest_come_first_and_the_backlog_goes_on(storage, chain, monkeypatch):
@@ -428,10 +451,3 @@ async def test_the_projection_follows_up_and_remembers_between_calls(storage, ch
     await projection.follow_up(context)
     assert Rounds(storage, chain).facts(f"{TWO}-0") is not None
     assert chain.asked["ledger_entries"] == 1
-
-
-async def test_only_a_few_projections_are_remembered(storage, chain, runtime_of, sqlite_url):
-    context = FollowUp(storage, runtime_of(sqlite_url).settings, chain, asyncio.to_thread)
-    for _ in range(9):
-        await follow_up(context, NebulaProjection({}))
-    assert len(refresh._refreshers) <= 4

@@ -11,11 +11,14 @@ import pytest
 
 from stellarstream_core import hookimpl
 from stellarstream_core.plugins import Plugins
+from stellarstream_core.projections import Reached
 from stellarstream_core.testing.scripted import made_close_time
 from stellarstream_nebula.hookspecs import TokenPrice
 from stellarstream_nebula.model import StreamFacts
 from stellarstream_nebula.prices import prices_of, worth
+from stellarstream_nebula.statistics import read_statistics
 from stellarstream_nebula.stored import write_many_facts
+from stellarstream_nebula.totals import DAY
 from tests.api.kit import Running
 from tests.core.test_plugins import Point
 from tests.nebula.ledgers import (
@@ -238,3 +241,23 @@ def test_a_price_of_a_token_that_was_not_asked_for_is_left_out(monkeypatch):
 )
 def test_what_an_amount_is_worth_is_exact_to_the_cent(amount, usd, decimals, expected):
     assert str(worth(amount, TokenPrice(COIN, Decimal(usd), decimals, 0, "x"))) == expected
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_completions_up_to_any_day_are_those_of_a_plain_count(store_of, dialect):
+    storage = store_of(dialect)
+    ends = [0, 1, 63, 64, 65, 127, 128, 700, 704, 705, 5_000]  # days, around the longer spans that are summed up
+    made = Ledgers()
+    for number, day in enumerate(ends):
+        made.create(TWO, number, ALICE, BOB, COIN if number % 2 else GEM, 10, start=day * DAY, lasts=30)
+    store(storage, made.events, START, made.ledger)
+    project(storage)
+    for day in sorted({near for end in ends for near in (end - 1, end, end + 1) if near >= 0}):
+        now = day * DAY + 29
+        found = storage.read(
+            lambda database, now=now: read_statistics(database, [TWO], {TWO: Reached(1, now, True, 1)})
+        )
+        done = [number for number, end in enumerate(ends) if end * DAY + 30 <= now]
+        assert found.statuses["COMPLETED"] == len(done), day
+        by_token = {one.token: one.statuses["COMPLETED"] for one in found.tokens}
+        assert by_token == {COIN: sum(n % 2 for n in done), GEM: sum(1 - n % 2 for n in done)}, day

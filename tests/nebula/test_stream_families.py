@@ -13,8 +13,24 @@ from stellarstream_core.projection.projector import Projector
 from stellarstream_core.testing.scripted import made_contract
 from stellarstream_nebula import families
 from stellarstream_nebula.families import StreamFamily, learn
+from stellarstream_nebula.model import V2
 from stellarstream_nebula.projection import NebulaProjection
-from tests.nebula.ledgers import ALICE, BOB, COIN, START, Ledgers, address, i128, store, struct, symbol, u64
+from stellarstream_nebula.stored import read_rows
+from tests.nebula.ledgers import (
+    ALICE,
+    BOB,
+    COIN,
+    START,
+    TWO,
+    Ledgers,
+    address,
+    i128,
+    project,
+    store,
+    struct,
+    symbol,
+    u64,
+)
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "stream-families.md").read_text()
@@ -131,22 +147,45 @@ async def test_streams_of_another_protocol_are_served_like_our_own(plugins, stor
     ]
 
 
-def test_new_rules_are_a_new_fingerprint(plugins):
+async def test_a_plugin_that_is_missing_at_one_start_wipes_nothing(plugins, storage, monkeypatch):
+    ledgers = RateLedgers()
+    ledgers.began(7, deposit=1_000, rate=3)
+    store(storage, ledgers.events, START, ledgers.ledger + 1, [CONTRACT])
+    project_with(plugins, storage)
+    keys = storage.read(lambda database: read_rows(database, [f"{CONTRACT}-7", f"{CONTRACT}-8"]).keys())
+    assert keys == {f"{CONTRACT}-7"}
+    without = NebulaProjection({CONTRACT: FAMILY, TWO: V2}, decoders={V2: plugins.decoders()[V2]})
+    assert without.contracts.keys() == {TWO}
+    ledgers.skip(2).began(8, deposit=500, rate=1)
+    store(storage, ledgers.events, ledgers.ledger, ledgers.ledger, [CONTRACT])
+    project(storage, without)
+    assert storage.read(lambda database: read_rows(database, keys).keys()) == keys
+    monkeypatch.setattr(NebulaProjection, "clear", lambda *_: pytest.fail("nothing is built again"))
+    project_with(plugins, storage)
+    keys = storage.read(lambda database: read_rows(database, [f"{CONTRACT}-7", f"{CONTRACT}-8"]).keys())
+    assert keys == {f"{CONTRACT}-7", f"{CONTRACT}-8"}
+
+
+def contracts_of(plugins: Plugins):
+    return NebulaProjection({CONTRACT: FAMILY}, decoders=plugins.decoders()).contracts
+
+
+def test_new_rules_are_a_new_fingerprint_of_the_familys_contracts(plugins):
     learn(plugins)
-    before = NebulaProjection({CONTRACT: FAMILY}).fingerprint
+    before = contracts_of(plugins)
     old = families.offered(FAMILY)
     families._known[FAMILY] = StreamFamily(
         family=FAMILY, rules=2, stream_ids=old.stream_ids, action=old.action, unlocked=old.unlocked
     )
-    assert NebulaProjection({CONTRACT: FAMILY}).fingerprint != before
+    assert contracts_of(plugins) != before
 
 
 def test_asking_again_changes_nothing(plugins):
     learn(plugins)
-    before = NebulaProjection({CONTRACT: FAMILY}).fingerprint
+    before = contracts_of(plugins)
     learn(plugins)
     assert not plugins.broken
-    assert NebulaProjection({CONTRACT: FAMILY}).fingerprint == before
+    assert contracts_of(plugins) == before
 
 
 @pytest.mark.parametrize(

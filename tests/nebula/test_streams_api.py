@@ -101,6 +101,8 @@ def test_a_stream_has_every_promised_field_as_of_the_close_time_of_its_ledger(ap
         "createdAt": rfc(start), "txHash": EVENTS[0].tx_hash, "createdLedger": EVENTS[0].ledger,
         "updatedLedger": EVENTS[4].ledger, "stateLedger": FACTS.ledger, "accruedInterest": None, "yieldEnabled": False,
         "unlocked": str(now - start), "withdrawable": str(now - start - 5), "curve": "linear", "asOfLedger": LAST,
+        "complete": True, "penaltyBps": 0, "splitAddress": None, "splitBps": 0, "frozen": False, "soulbound": False,
+        "grossAmount": None,
     }  # fmt: skip
     assert {name: body[name] for name in expected} == expected
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 import pytest
@@ -15,13 +18,20 @@ from stellar_sdk.xdr import TransactionResultCode as Code
 
 from stellarstream_core.api.auth.key_store import create_key
 from stellarstream_core.chain import SendStatus, Sent, Simulation
+from stellarstream_core.errors import SourceUnavailableError
+from stellarstream_core.runtime import Runtime
+from stellarstream_core.testing.api import serving
 from stellarstream_core.xdr.contract_entry import instance_key
 from stellarstream_core.xdr.scval import Arm, ErrorType, ScValue, decode_scval, encode_scval
 from stellarstream_nebula.model import stream_key
 from stellarstream_nebula.resources.transactions import ROUTES
 from stellarstream_nebula.tables import NebulaTransaction
+from stellarstream_nebula.transactions import relay, service, store
 from stellarstream_nebula.transactions.errors import ENVELOPE_PROBLEMS
-from stellarstream_nebula.transactions.relay import TRIES
+from stellarstream_nebula.transactions.relay import LOOK_SECONDS, TRIES
+from stellarstream_nebula.transactions.service import Transactions
+from stellarstream_nebula.transactions.store import State
+from tests.api.conftest import sqlite_url  # noqa: F401 - a fixture
 from tests.api.kit import Running, Said, runtime_of
 from tests.nebula.relay_kit import (
     ALICE,
@@ -57,7 +67,9 @@ def api(tmp_path_factory) -> Iterator[Running]:
 
 
 class Later(Chain):
-    """The chain of a test, whose ledgers close at the time of this machine."""
+    """The chain of a test, whose ledgers close at the time of this machine. ``skipped`` puts the service's clock on."""
+
+    skipped = 0.0
 
     @property
     def now(self) -> int:
@@ -73,6 +85,7 @@ def chain(api) -> Later:
     async def replace() -> None:
         await api.service.close_parts()
         api.service.chain = made
+        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + made.skipped)
 
     api.run(replace())
     return made
@@ -190,6 +203,8 @@ REFUSED_BODIES = {
     "more time than there is": ({"duration": 2**64}, "invalid-body", "body.duration"),
     "a duration beyond V2's clock": ({"duration": 20_000_000_000}, "invalid-terms", "body.duration"),
     "half a second": ({"startTime": "2030-01-01T00:00:00.5Z"}, "invalid-body", "body.startTime"),
+    "a ten-millionth of a second": ({"startTime": "2030-01-01T00:00:00.0000001Z"}, "invalid-body", "body.startTime"),
+    "a cliff of nanoseconds": ({"cliffTime": "2030-01-01T00:00:00.000000001Z"}, "invalid-body", "body.cliffTime"),
     "a start as a number": ({"startTime": 1_900_000_000}, "invalid-body", "body.startTime"),
     "a cliff after the end": ({"cliffTime": "2090-01-01T00:00:00Z"}, "invalid-terms", "body.cliffTime"),
     "a memo that is no symbol": ({"memo": "for you"}, "unsupported-field", "body.memo"),
@@ -227,8 +242,9 @@ def test_part_of_what_is_unlocked_cannot_be_withdrawn(api, chain, key):
 def test_a_stream_is_named_by_its_id(api, chain, key, path):
     assert post(api, path, {"streamId": "7"}, key).code == "contract-ambiguous"
     assert post(api, path, {"streamId": stream_key(FOREIGN, 7)}, key).code == "contract-not-served"
-    said = post(api, path, {"streamId": "seven"}, key)
-    assert (said.status, said.code, fields(said)) == (422, "invalid-body", ["body.streamId"])
+    for wrong in ("seven", "-1", "C-1", f"{FOREIGN}-", f"{FOREIGN}-07", "1\n", str(2**64)):
+        said = post(api, path, {"streamId": wrong}, key)
+        assert (said.status, said.code, fields(said)) == (422, "invalid-body", ["body.streamId"]), wrong
 
 
 def asset_instance(contract: str) -> bytes:
@@ -261,6 +277,22 @@ def test_an_account_that_is_not_on_the_network_is_told_what_to_do(api, chain, ke
     assert "Fund the account" in said.json["detail"]
 
 
+def test_a_second_may_be_written_with_zeros(api, chain, key):
+    chain.simulation = works()
+    said = post(api, "/streams", {**STREAM, "startTime": "2030-01-01T00:00:00.000000000Z"}, key)
+    assert said.json["stream"]["startTime"] == "2030-01-01T00:00:00Z"
+
+
+def test_an_account_without_a_sequence_number_left_gets_no_transaction(api, chain, key):
+    chain.simulation = works()
+    chain.account(ALICE.public_key, sequence=2**63 - 1)
+    said = post(api, "/streams", STREAM, key)
+    assert (said.status, said.code) == (422, "sequence-used-up")
+    chain.account(ALICE.public_key, sequence=2**63 - 2)
+    envelope = TransactionEnvelope.from_xdr(post(api, "/streams", STREAM, key).json["transaction"]["xdr"], PASSPHRASE)
+    assert envelope.transaction.sequence == 2**63 - 1
+
+
 def test_without_the_network_nothing_is_built_and_clients_are_told_when_to_come_back(api, chain, key):
     chain.down = True
     said = post(api, "/streams/cancel", {"streamId": stream_key(SECOND, 0)}, key)
@@ -288,13 +320,13 @@ def test_a_signed_transaction_is_taken_and_followed_to_its_ledger(api, chain, ke
     said = post(api, "/transactions", {"xdr": text}, key)
     tx_hash = TransactionEnvelope.from_xdr(text, PASSPHRASE).hash_hex()
     assert said.status == 202
-    assert said.json == {"txHash": tx_hash, "status": "PENDING", "ledger": None, "streamIds": None, "error": None}
+    assert said.json == {"txHash": tx_hash, "status": "PENDING"}
     assert said.header("Location") == f"/api/v1/transactions/{tx_hash}"
     assert look(api, tx_hash.upper()).json["status"] == "PENDING"
     chain.applied(tx_hash, 103)
-    time.sleep(1.05)
+    chain.skipped += LOOK_SECONDS
     found = look(api, tx_hash)
-    assert found.json == {"txHash": tx_hash, "status": "SUCCESS", "ledger": 103, "streamIds": None, "error": None}
+    assert found.json == {"txHash": tx_hash, "status": "SUCCESS", "ledger": 103}
     again = post(api, "/transactions", {"xdr": text}, key)
     assert (again.status, again.json) == (202, found.json)
     etag = found.header("ETag")
@@ -318,11 +350,77 @@ def test_what_was_taken_is_followed_though_nobody_asks_for_it(api, chain, key):
     assert found == ("SUCCESS", 104)
 
 
-def test_what_the_node_refuses_is_told_at_once_and_later(api, chain, key):
-    chain.answers = [Sent("0" * 64, SendStatus.ERROR, 100, result_xdr(Code.txBAD_SEQ))]
+async def test_what_a_worker_left_behind_is_handed_in_by_the_next_one_though_nobody_asks(sqlite_url, monkeypatch):  # noqa: F811
+    """The first is stopped while no node answers; the second takes no request of these routes at all."""
+    monkeypatch.setattr(service, "SWEEP_SECONDS", 0.05)
+    node = Later(ALICE)
+    node.closed_at = node.now
+
+    async def access(_runtime: Runtime) -> Later:
+        return node
+
+    monkeypatch.setattr("stellarstream_core.api.service._chain", access)
+    monkeypatch.setattr(Later, "close", nothing, raising=False)
+    monkeypatch.setattr(relay, "RESEND_SECONDS", 1.0)
+    node.answers = [SourceUnavailableError("nobody answers")]
+    text = signed(live(), ALICE)
+    runtime = runtime_of(sqlite_url, plugins={"nebula": {"contracts": {SECOND: "v2"}}})
+    async with serving(runtime) as served:
+        assert Transactions in served.service._parts, "made at the start"
+        taken = await served.service.part(Transactions).submit(text)
+        node.down = True
+    assert (taken.state, node.handed.pop()) == (State.PENDING, raw_of(text))
+    async with serving(runtime_of(sqlite_url, plugins={"nebula": {"contracts": {SECOND: "v2"}}})) as served:
+        asked = node.asked["send"]
+        await until(lambda: node.asked["send"] > asked)
+        assert node.handed == []
+        node.down = False
+        await until(lambda: node.handed)
+        assert node.handed[0] == raw_of(text)
+        node.applied(taken.hash, 104)
+        find = partial(store.find, tx_hash=taken.hash)
+        await until(lambda: served.service.database.storage.read(find).ledger == 104)
+
+
+async def nothing(_self: object) -> None:
+    pass
+
+
+def raw_of(text: str) -> bytes:
+    return b64decode(text)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
+def test_what_the_node_refuses_is_told_at_once_and_may_be_applied_all_the_same(api, chain, key):
+    chain.answers = [Sent("0" * 64, SendStatus.ERROR, 100, result_xdr(Code.txINSUFFICIENT_BALANCE))]
     said = post(api, "/transactions", {"xdr": signed(live(sequence=21), ALICE)}, key)
+    assert (said.status, said.json["status"]) == (202, "PENDING")
+    assert said.json["error"]["code"] == "txINSUFFICIENT_BALANCE"
+    assert look(api, said.json["txHash"]).json == said.json
+    chain.applied(said.json["txHash"], 105)
+    chain.skipped += LOOK_SECONDS
+    assert look(api, said.json["txHash"]).json == {"txHash": said.json["txHash"], "status": "SUCCESS", "ledger": 105}
+
+
+def test_one_that_another_transaction_overtook_has_failed(api, chain, key):
+    chain.account(ALICE.public_key, sequence=40)
+    chain.answers = [Sent("0" * 64, SendStatus.ERROR, 100, result_xdr(Code.txBAD_SEQ))]
+    said = post(api, "/transactions", {"xdr": signed(live(sequence=23), ALICE)}, key)
     assert (said.status, said.json["status"], said.json["error"]["code"]) == (202, "FAILED", "txBAD_SEQ")
+    assert set(said.json) == {"txHash", "status", "error"}
     assert look(api, said.json["txHash"]).json["error"] == said.json["error"]
+
+
+def test_an_account_with_too_many_that_wait_is_told_so(api, chain, key, monkeypatch):
+    monkeypatch.setattr(store, "MOST_PENDING", 0)
+    said = post(api, "/transactions", {"xdr": signed(live(source=BOB, sequence=24), BOB)}, key)
+    assert (said.status, said.code, said.header("Retry-After")) == (429, "too-many-pending", "5")
+    assert chain.handed == []
 
 
 @pytest.mark.parametrize(

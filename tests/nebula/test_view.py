@@ -22,6 +22,7 @@ def v1(**changed) -> StreamState:
         "created_at": START,
         "created_ledger": CREATED,
         "updated_ledger": CREATED,
+        "updated_at": START,
         "last_event": "e1",
         "sender": ALICE,
         "receiver": BOB,
@@ -32,6 +33,7 @@ def v1(**changed) -> StreamState:
         "withdrawn_told": False,
         "touched_ledger": CREATED,
         "terms_ledger": CREATED,
+        "parties_ledger": CREATED,
     }
     return StreamState(**{**known, **changed})
 
@@ -161,6 +163,17 @@ def test_v1s_receiver_is_whom_the_read_names():
     assert (shown(v1()).receiver, shown(v1()).beneficiary) == (BOB, BOB)
 
 
+def test_an_event_after_the_read_wins_over_whom_the_read_names():
+    later = CREATED + 11
+    handed_on = v1(receiver=CAROL, parties_ledger=later)
+    found = shown(handed_on, read(CREATED + 10, withdrawn=100))
+    assert (found.receiver, found.beneficiary, found.withdrawn) == (CAROL, CAROL, 100)
+    back = shown(handed_on, read(later))
+    assert (back.receiver, back.beneficiary) == (BOB, BOB)
+    receipt = shown(v1(beneficiary=CAROL, parties_ledger=later), read(CREATED + 10))
+    assert (receipt.receiver, receipt.beneficiary) == (BOB, CAROL)
+
+
 def test_v1_fully_paid_stays_known_however_old_the_read():
     found = shown(v1(), read(withdrawn=1000), as_of=CREATED + 10_000)
     assert found.status is Status.COMPLETED
@@ -169,7 +182,7 @@ def test_v1_fully_paid_stays_known_however_old_the_read():
 
 def test_a_pause_holds_the_amounts_and_blocks_withdrawals():
     paused = v1(paused_at=START + 30, paused_before=10)
-    found = shown(paused, read(withdrawn=100, paused_at=START + 30, paused_before=10), at=START + 80)
+    found = shown(paused, read(withdrawn=100), at=START + 80)
     assert found.status is Status.PAUSED
     assert amounts(found) == (100, 200, 0)
     assert found.completes_at is None
@@ -212,6 +225,48 @@ def test_where_the_penalty_is_not_told_the_formula_or_a_later_read_tells_what_wa
     assert amounts(shown(open_end, read(CREATED + 6, closed=True, withdrawn=299))) == (299, 299, 0)
 
 
+def cancelled(by=ALICE, returned=0, **changed):
+    """Return a V2 stream cancelled at 30 % of its time, whose event leaves open what was unlocked."""
+    told = {"closed": Status.CANCELED, "closed_time": START + 30, "withdrawn": 100, "touched_ledger": CREATED + 5}
+    return v2(**{**told, "cancelled_by": by, "returned": returned, **changed})
+
+
+@pytest.mark.parametrize(
+    ("penalty", "returned", "unlocked"),
+    [(0, 700, 300), (0, 699, 301), (1_000, 630, 300), (10_000, 0, 300), (1_000, 631, None), (9_999, 0, None)],
+)
+def test_the_penalty_that_was_read_settles_what_a_sender_cancelled(penalty, returned, unlocked):
+    found = shown(cancelled(returned=returned), read(CREATED + 1, penalty_bps=penalty))
+    assert amounts(found) == (unlocked, unlocked, 0)
+    assert found.penalty_bps == penalty
+
+
+def test_without_a_penalty_the_terms_need_not_be_known():
+    unknown = {"start": None, "end": None, "cliff": None}
+    nameless = read(CREATED + 1, start=None, end=None, cliff=None)
+    assert amounts(shown(cancelled(returned=640, **unknown), nameless)) == (360, 360, 0)
+    read_sender = read(CREATED + 1, start=None, end=None, cliff=None, penalty_bps=5_000)
+    assert amounts(shown(cancelled(by=BOB, returned=640, sender=None, **unknown), read_sender)) == (360, 360, 0)
+    assert amounts(shown(cancelled(returned=640, **unknown), read_sender)) == (None, None, 0)
+
+
+def test_a_read_after_the_cancellation_wins_over_the_formula():
+    after = read(CREATED + 6, closed=True, withdrawn=299, penalty_bps=1_000)
+    assert amounts(shown(cancelled(returned=630), after)) == (299, 299, 0)
+
+
+def test_a_split_is_what_was_read_until_an_event_sets_another():
+    told = read(split_address=CAROL, split_bps=25)
+    assert (shown(v2()).split_address, shown(v2()).split_bps) == (None, None)
+    assert (shown(v2(), told).split_address, shown(v2(), told).split_bps) == (CAROL, 25)
+    assert shown(v2(), read()).split_bps == 0
+    taken_back = v2(split_address=None, split_bps=25, split_ledger=CREATED + 11)
+    assert (shown(taken_back, told).split_address, shown(taken_back, told).split_bps) == (None, 0)
+    set_before = v2(split_address=ALICE, split_bps=7, split_ledger=CREATED + 10)
+    assert (shown(set_before, told).split_address, shown(set_before, None).split_address) == (CAROL, ALICE)
+    assert shown(v1(), read()).split_bps is None
+
+
 def test_a_migrated_stream_is_archived_and_its_amounts_come_from_the_read_after_it():
     gone = v1(closed=Status.ARCHIVED, closed_time=START + 30, touched_ledger=CREATED + 5)
     assert shown(gone).status is Status.ARCHIVED
@@ -220,7 +275,7 @@ def test_a_migrated_stream_is_archived_and_its_amounts_come_from_the_read_after_
 
 
 def test_a_deleted_entry_is_completed_with_everything_paid():
-    gone = v2(removed=True, withdrawn=1000, completed=True)
+    gone = v2(removed=True, withdrawn=1000)
     found = shown(gone, StreamFacts(ledger=CREATED + 10, missing=True))
     assert found.status is Status.COMPLETED
     assert amounts(found) == (1000, 1000, 0)

@@ -265,7 +265,6 @@ async def test_the_yield_of_a_stream_is_what_its_vault_says_now(storage, ledgers
         "principal": "600000",
         "vault": VAULT,
         "vaultLedger": ledgers.ledger,
-        "samples": None,
     }
 
 
@@ -284,6 +283,7 @@ async def test_where_the_chain_is_silent_the_newest_sample_tells(storage, ledger
         assert body["lastAccrualAt"] == "1970-01-01T00:16:41Z"
         assert body["yieldRate"] == "1.26144"
         assert [one["ledger"] for one in body["samples"]] == [95, 90]
+        assert "samples" not in await ask(f"{TWO}-0?samples=0", client), "nobody asked"
         assert body["samples"][1] == {
             "ledger": 90,
             "closedAt": "1970-01-01T00:16:40Z",
@@ -291,6 +291,24 @@ async def test_where_the_chain_is_silent_the_newest_sample_tells(storage, ledger
             "interest": "5",
             "value": str(REFERENCE),
         }
+
+
+async def test_the_history_of_a_stream_has_its_yield_and_that_of_one_without_a_vault_has_none(
+    storage, ledgers, chain, served, database_url, client
+):
+    await told(chain, storage, ledgers)
+    storage.write(lambda database: write_samples(database, [sample(95, REFERENCE // 100, closed_at=1_001)]))
+    api = await served(database_url, plugins={"nebula": SECTION})
+
+    async def get(path: str) -> dict:
+        async with client.get(f"{api.url}/api/v1/{path}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    shown = (await get(f"audit-log/{TWO}-0"))["yield"]
+    assert shown == await get(f"yield/{TWO}-0")
+    assert (shown["id"], shown["accruedInterest"], shown["vaultLedger"]) == (f"{TWO}-0", "6000", 95)
+    assert "yield" not in await get(f"audit-log/{TWO}-1")
 
 
 async def test_a_yield_of_which_nothing_is_known_is_null_and_not_zero(storage, ledgers, chain, ask):

@@ -176,7 +176,9 @@ def test_it_ends_within_five_seconds_and_goes_on_where_it_was(plugin, stored, nu
     command = [sys.executable, "-m", "stellarstream_core.cli", "project"]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    while not stored.read(lambda database: database.execute_sql("SELECT 1 FROM projections").fetchall()):
+    while not stored.read(
+        lambda database: database.execute_sql("SELECT 1 FROM projections WHERE position > 0").fetchall()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     began = time.monotonic()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 
+from stellarstream_core.plugins import Plugins
 from stellarstream_core.projection.projector import Projector
 from stellarstream_core.projection.reading import entries_of_key, reached_in, states_in
 from stellarstream_core.projection.status import read_projections
 from stellarstream_core.projection.tables import TABLES
+from stellarstream_core.projections import Opening
 from stellarstream_core.settings import load_settings
 from stellarstream_core.testing.scripted import made_event
 from stellarstream_core.xdr.scval import scval_to_json
@@ -26,8 +28,9 @@ def test_the_example_of_the_page_counts_transfers_by_sender(storage):
     exec(plugin, names)
     (spec,) = names["register_projections"]()
     settings = load_settings(environ={"STELLARSTREAM_CONTRACTS": CONTRACT})
-    assert asyncio.run(spec.open(load_settings(environ={}), storage, None)) is None
-    projection = asyncio.run(spec.open(settings, storage, None))
+    plugins = Plugins.load()
+    assert asyncio.run(spec.open(Opening(load_settings(environ={}), storage, None, plugins))) is None
+    projection = asyncio.run(spec.open(Opening(settings, storage, None, plugins)))
     topics = b"\x00\x00\x00\x0f\x00\x00\x00\x08transfer", bytes([0, 0, 0, 18, 0, 0, 0, 1]) + contract_id_bytes(CONTRACT)
     sent = [made_event(ledger, 1, 0, CONTRACT)._replace(topics=topics) for ledger in (10, 11, 12)]
     commit(storage, *sent, made_event(13, 1, 0, CONTRACT))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stellarstream_core.projection import projector as module
+from stellarstream_core.projection import reach as reach_module
+from stellarstream_core.projection.pace import Pace
 from stellarstream_core.projection.reach import newest_known
 from stellarstream_core.projection.reading import reached_in
 from stellarstream_core.projections import Reached
@@ -13,12 +15,12 @@ from stellarstream_core.scope import Scope
 from stellarstream_core.storage import CloseTime
 from stellarstream_core.testing.scripted import made_close_time
 from tests.projection.conftest import commit, project, run, states_of
-from tests.projection.test_projector import small
+from tests.projection.test_projector import cursor_of, small
 from tests.projection.toy import CONTRACT, OTHER, Toy, fold_all, toy_event
 
 
-def reached(ledger, complete=True, watermark=None) -> Reached:
-    return Reached(ledger, made_close_time(ledger), complete, ledger if watermark is None else watermark)
+def reached(ledger, complete=True, watermark=None, first=10) -> Reached:
+    return Reached(ledger, made_close_time(ledger), complete, ledger if watermark is None else watermark, first)
 
 
 @pytest.fixture
@@ -78,7 +80,25 @@ def test_nothing_counts_below_the_first_wanted_ledger(storage, reach_of):
     commit(storage, first=10, last=12)
     commit(storage, first=20, last=22)
     project(storage, Toy())
-    assert reach_of() == reached(22)
+    assert reach_of() == reached(22, first=20)
+
+
+def test_what_is_below_the_first_wanted_ledger_belongs_to_the_stretch_once_no_gap_is_left_and_all_is_folded(
+    storage, reach_of
+):
+    storage.want(Scope.of([CONTRACT]), 20)
+    commit(storage, first=20, last=22)
+    toy = Toy()
+    projector = project(storage, toy)
+    commit(storage, event(5), first=5, last=9)
+    commit(storage, event(19), first=15, last=19)
+    run(projector)
+    assert reach_of() == reached(22, first=20)
+    commit(storage, *(event(10, k) for k in range(6)), first=10, last=14)
+    small(storage, toy, 4).step()
+    assert reach_of() is None or reach_of().first == 20
+    run(small(storage, toy, 4))
+    assert reach_of() == reached(22, first=5)
 
 
 def test_a_first_wanted_ledger_that_is_missing_is_told(storage, reach_of):
@@ -111,7 +131,8 @@ def test_what_is_committed_but_not_folded_is_not_reached_and_holds_up_no_other_c
     # a large commit of one contract alone, in the middle of what is covered, as 'verify --repair' makes them
     commit(storage, *(event(15, k) for k in range(6)), first=15, last=15)
     small(storage, toy, 4).step()
-    assert reach_of(CONTRACT, OTHER) == {OTHER: reached(19)}, "no covered ledger below 15 has a time that is known"
+    held = reached(19, complete=False, watermark=0)  # no covered ledger below 15 has a time that is known
+    assert reach_of(CONTRACT, OTHER) == {CONTRACT: held, OTHER: reached(19)}
     run(small(storage, toy, 4))
     assert reach_of(CONTRACT, OTHER) == {CONTRACT: reached(19), OTHER: reached(19)}
 
@@ -148,15 +169,81 @@ def test_a_groups_event_is_reached_when_every_member_has_folded_it(storage, reac
     assert states_of(storage) == fold_all([*members, group])
 
 
-def test_far_behind_it_is_found_out_now_and_then_and_at_the_end(storage, reach_of, monkeypatch):
+class Clock:
+    """Time that goes on only where a test says so."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(reach_module, "monotonic", made)
+    return made
+
+
+@pytest.fixture
+def slow(storage, clock, monkeypatch):
+    """Finding reach out takes ten seconds; the list counts how often it was."""
+    asked, earliest_after = [], storage.earliest_after
+
+    def counted(position, contracts):
+        clock.now += 10
+        asked.append(position)
+        return earliest_after(position, contracts)
+
+    monkeypatch.setattr(storage, "earliest_after", counted)
+    return asked
+
+
+def test_far_behind_it_is_found_out_now_and_then_and_at_the_end(storage, reach_of, monkeypatch, clock):
     monkeypatch.setattr(module, "CLOSE_BEHIND", 1)
     storage.want(Scope.of([CONTRACT]), 10)
     for ledger in range(10, 20):
         commit(storage, event(ledger))
     toy = Toy()
-    run(small(storage, toy, 1))
+    projector = small(storage, toy, 1)
+    while cursor_of(storage) is None or cursor_of(storage).position < 5:
+        projector.step()
+    assert len(toy.reaches) == 1, "at the first commit"
+    clock.now += reach_module.REACH_SECONDS
+    projector.step()
+    assert len(toy.reaches) == 2
+    run(projector)
     assert reach_of() == reached(19)
-    assert 2 <= len(toy.reaches) <= 5, "at the first commit, one behind, and at the end"
+    assert len(toy.reaches) == 4, "one behind, and at the end"
+
+
+def test_it_takes_no_more_than_a_tenth_of_the_time(storage, reach_of, clock, slow):
+    storage.want(Scope.of([CONTRACT]), 10)
+    for ledger in range(10, 60):
+        commit(storage, event(ledger))
+    projector = small(storage, Toy(), 1)
+    while not (step := projector.step()).idle:
+        clock.now += 10
+        assert step.behind == 0 or len(slow) * 10 <= 10 + (clock.now - 100) / 10
+    assert 5 <= len(slow) <= 7
+    assert reach_of() == reached(59)
+
+
+def test_what_is_folded_by_half_is_not_told_however_long_it_takes_to_find_out(storage, reach_of, slow):
+    storage.want(Scope.of([CONTRACT]), 10)
+    commit(storage, event(10), first=10, last=12)
+    commit(storage, event(20), first=20, last=22)
+    projector = project(storage, Toy())
+    assert reach_of() == reached(22, complete=False, watermark=12)
+    late = [toy_event(14, 1, k, "a") for k in range(6)]
+    commit(storage, *late, first=13, last=19)
+    projector._pace = Pace(4, 1, 4)
+    projector.step()
+    assert reach_of() == reached(22, complete=False, watermark=12), "states hold what is above, so it stays there"
+    asked = len(slow)
+    run(projector)
+    assert reach_of() == reached(22)
+    assert len(slow) == asked + 1
 
 
 def test_the_newest_known_ledger_lies_in_a_covered_range():

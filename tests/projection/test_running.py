@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import closing
 
 import pytest
@@ -101,7 +102,7 @@ async def test_commits_of_another_process_are_folded_too(storage, running, monke
     monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
     projectors = running(Toy())
     task = asyncio.create_task(projectors.follow(follow_up=False))
-    await asyncio.sleep(0.1)
+    await until(lambda: read_projections(storage, ["toy"]))
     commit(storage, *HISTORY[:5])
     await until(lambda: states_of(storage) == fold_all(HISTORY[:5]))
     task.cancel()
@@ -172,7 +173,7 @@ async def test_a_database_that_goes_on_failing_stops_the_projection_and_nothing_
 async def test_a_follow_up_that_raises_is_logged_once_and_tried_with_the_next_commits(storage, running, logged):
     toy = Toy()
     toy.breaks["follow_up"] = SourceUnavailableError("the chain is silent")
-    tried = 0
+    tried, ended = 0, []
     follow_up = toy.follow_up
 
     async def counted(context):
@@ -180,16 +181,19 @@ async def test_a_follow_up_that_raises_is_logged_once_and_tried_with_the_next_co
         tried += 1
         assert context.storage is storage
         assert await context.run(sum, [1, 2]) == 3
-        await follow_up(context)
+        try:
+            await follow_up(context)
+        finally:
+            ended.append(tried)
 
     toy.follow_up = counted
     projectors = running(toy)
     task = asyncio.create_task(projectors.follow(follow_up=True))
-    await until(lambda: tried == 1)  # what an earlier process may have left
+    await until(lambda: ended == [1])  # what an earlier process may have left
     for number in range(3):
         commit(storage, HISTORY[number])
         projectors.committed()
-        await until(lambda number=number: tried == number + 2)
+        await until(lambda number=number: len(ended) == number + 2)
     toy.breaks.clear()
     commit(storage, HISTORY[3])
     projectors.committed()
@@ -257,16 +261,31 @@ async def test_stopping_waits_for_the_step_in_flight_and_for_no_more(storage, ru
     for event in HISTORY:
         commit(storage, event)
     projectors = running(Toy())
-    projectors.running[0].projector._pace = Pace(1, 1, 1)
+    projector = projectors.running[0].projector
+    projector._pace = Pace(1, 1, 1)
+    in_flight, let, step, steps = threading.Event(), threading.Event(), projector.step, 0
+
+    def slow():
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            in_flight.set()
+            assert let.wait(20)
+        return step()
+
+    projector.step = slow
     task = asyncio.create_task(projectors.finish())
-    await until(lambda: any(state.position for state in read_projections(storage, ["toy"])))
+    await until(in_flight.is_set)
+    before = read_projections(storage, ["toy"])[0].position
     task.cancel()
-    async with asyncio.timeout(2):
-        await asyncio.wait([task])
-    (state,) = read_projections(storage, ["toy"])
-    assert 0 < state.position < 60
-    await asyncio.sleep(0.1)
-    assert read_projections(storage, ["toy"])[0].position == state.position
+    done, _ = await asyncio.wait([task], timeout=0.05)
+    assert not done, "the step in flight is waited for"
+    let.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    await projectors.in_thread(int)  # what is queued in the thread has run when this has
+    assert steps == 10
+    assert read_projections(storage, ["toy"])[0].position == before + 1 < 60
 
 
 async def test_a_sync_that_is_stopped_leaves_the_projection_to_the_next_one(storage, running):

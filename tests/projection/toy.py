@@ -1,7 +1,7 @@
 """A projection small enough to be folded by hand: every key keeps a hash over its entries in their order.
 
 An event's value is JSON: ``keys`` it belongs to, ``begin`` where a key's state begins, ``join`` a group that
-whoever folds the event joins, ``unknown`` a shape that nobody knows.
+whoever folds the event joins, ``unknown`` a shape that nobody knows. A key that ends in ``/`` is nothing but a group.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def fold_all(events: Iterable[ContractEvent]) -> dict[str, bytes]:
             journals.setdefault(key, []).append(Entry(key, event))
     states: dict[str, bytes] = {}
     for key in journals:
+        if key.endswith("/"):
+            continue
         groups: frozenset[str] = frozenset()
         while True:
             found: dict[str, Entry] = {}
@@ -68,7 +70,7 @@ class Toy:
 
     def __init__(self, fingerprint: str = "1", contracts: Sequence[str] = (CONTRACT,)) -> None:
         self.fingerprint = fingerprint
-        self.contracts = list(contracts)
+        self.contracts = dict.fromkeys(contracts, "1")
         self.breaks: dict[str, BaseException] = {}
         self.saved: list[Entry] = []
         self.states: dict[str, bytes] = {}
@@ -78,6 +80,8 @@ class Toy:
         self.cleared = 0
         self.followed = 0
         self.more = 0
+        self.left = 0
+        """What is left to clear: how many calls of clear say that there is more."""
 
     def route(self, events):
         self._may_break("route")
@@ -88,10 +92,11 @@ class Toy:
             entries += [Entry(key, event) for key in said["keys"]]
             if said.get("unknown"):
                 unknown.append(Unknown(event, said["unknown"]))
-        return Routed(entries, unknown)
+        return Routed(entries, unknown, {key for key, _ in entries if key.endswith("/")})
 
     def advance(self, key, state, entries):
         self._may_break("advance")
+        assert not key.endswith("/"), "a group is not folded"
         self.folds += 1
         ids = [entry.event.id for entry in entries]
         assert ids
@@ -115,6 +120,8 @@ class Toy:
         self._may_break("clear")
         self.cleared += 1
         self.saved, self.states = [], {}
+        self.left = max(self.left - 1, 0)
+        return self.left > 0
 
     async def follow_up(self, context):
         self._may_break("follow_up")

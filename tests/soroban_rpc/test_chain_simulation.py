@@ -203,7 +203,7 @@ async def test_no_secret_of_an_address_is_told():
 
 async def test_the_nodes_words_are_cut():
     async with (
-        simulating({"error": "HostError: " + "x" * 200_000, "latestLedger": LATEST}) as made,
+        simulating({"error": "HostError: " + "words " * 40_000, "latestLedger": LATEST}) as made,
         chain(made) as opened,
     ):
         assert len((await opened.simulate(CALL)).error) == 16_000

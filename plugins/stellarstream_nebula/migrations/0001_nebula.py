@@ -66,8 +66,7 @@ STATEMENTS = (
         created_at {integer} NOT NULL,
         updated_ledger {integer} NOT NULL,
         tx_hash {text} NOT NULL,
-        state {blob} NOT NULL,
-        facts_ledger {integer}
+        state {blob} NOT NULL
     ) {roomy}
     """,
     "CREATE INDEX nebula_streams_created ON nebula_streams (created_event, key)",
@@ -104,6 +103,7 @@ STATEMENTS = (
         type {text} NOT NULL,
         digest {blob} NOT NULL,
         hash {blob},
+        since {integer},
         PRIMARY KEY (key, event_id)
     ) {roomy_clustered}
     """,
@@ -124,6 +124,7 @@ STATEMENTS = (
         revision {integer} NOT NULL,
         links {integer} NOT NULL,
         head {blob} NOT NULL,
+        last_event {text} NOT NULL,
         replaced_by_event {text} NOT NULL,
         replaced_at {integer} NOT NULL,
         PRIMARY KEY (key, revision)
@@ -132,10 +133,15 @@ STATEMENTS = (
     """
     CREATE TABLE nebula_seals (
         contract_id {text} NOT NULL PRIMARY KEY,
+        first_event {text} NOT NULL,
         event_id {text} NOT NULL,
-        key {text} NOT NULL
+        key {text} NOT NULL,
+        walk_event {text} NOT NULL,
+        walk_key {text} NOT NULL,
+        walk_end {text} NOT NULL
     ) {clustered}
     """,
+    "CREATE TABLE nebula_relinks (key {text} NOT NULL PRIMARY KEY) {clustered}",
     """
     CREATE TABLE nebula_totals (
         contract_id {text} NOT NULL,
@@ -153,9 +159,10 @@ STATEMENTS = (
     CREATE TABLE nebula_completions (
         contract_id {text} NOT NULL,
         token {text} NOT NULL,
-        day {integer} NOT NULL,
+        days {integer} NOT NULL,
+        span {integer} NOT NULL,
         streams {integer} NOT NULL,
-        PRIMARY KEY (contract_id, token, day)
+        PRIMARY KEY (contract_id, token, days, span)
     ) {roomy_clustered}
     """,
     """
@@ -185,12 +192,12 @@ STATEMENTS = (
     """
     CREATE TABLE nebula_hours (
         contract_id {text} NOT NULL,
-        token {text} NOT NULL,
         hour {integer} NOT NULL,
+        token {text} NOT NULL,
         created {text} NOT NULL,
         topped_up {text} NOT NULL,
         withdrawn {text} NOT NULL,
-        PRIMARY KEY (contract_id, token, hour)
+        PRIMARY KEY (contract_id, hour, token)
     ) {roomy_clustered}
     """,
     """
@@ -198,6 +205,7 @@ STATEMENTS = (
         hash {text} NOT NULL PRIMARY KEY,
         envelope {blob} NOT NULL,
         account {text} NOT NULL,
+        sequence {integer} NOT NULL,
         contract_id {text} NOT NULL,
         function {text} NOT NULL,
         status {text} NOT NULL,
@@ -212,7 +220,7 @@ STATEMENTS = (
         updated_at {integer} NOT NULL
     ) {table}
     """,
-    "CREATE INDEX nebula_transactions_status ON nebula_transactions (status, updated_at)",
+    "CREATE INDEX nebula_transactions_end ON nebula_transactions (valid_until)",
     "CREATE INDEX nebula_transactions_account ON nebula_transactions (account, submitted_at)",
     """
     CREATE TABLE nebula_yield_samples (

@@ -19,7 +19,7 @@ MODULES = ("streams", "audit", "verification", "stats", "search", "yields", "tra
 def all_routes() -> Sequence[Route]:
     """Return the routes of every resource."""
     routes: list[Route] = [route for name in MODULES for route in import_module(f"{__name__}.{name}").ROUTES]
-    return [replace(route, handler=_informed(route.handler)) for route in routes]
+    return [replace(route, handler=_informed(route.handler), at_start=(_Families, *route.at_start)) for route in routes]
 
 
 class _Families:

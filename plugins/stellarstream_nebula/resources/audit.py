@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from stellarstream_core.api.models import Listed, ListParameters, Nothing, Parameters, Represented
+from stellarstream_core.api.models import Listed, ListParameters, Nothing, OrAbsent, Parameters, Represented
 from stellarstream_core.api.problems import FieldError, InvalidCursorError, InvalidParameterError
 from stellarstream_core.api.routes import Answer, Call, Route
 from stellarstream_core.events import ContractEvent, format_close_time
@@ -32,13 +32,14 @@ from stellarstream_nebula.history import (
 )
 from stellarstream_nebula.interest import earnings
 from stellarstream_nebula.meaning import AuditFields, audit_fields
-from stellarstream_nebula.represent import AuditEntryModel, Moment, StreamModel, amount, entry_model, view_of
-from stellarstream_nebula.resources.streams import MOST_CONTRACTS, ContractId, Party, extent, show
-from stellarstream_nebula.resources.yields import YieldModel
+from stellarstream_nebula.represent import AuditEntryModel, Moment, StreamModel, entry_model, view_of
+from stellarstream_nebula.resources.fields import ContractId, Party
+from stellarstream_nebula.resources.streams import MOST_CONTRACTS, extent, show
+from stellarstream_nebula.resources.yield_model import YieldModel, yield_model
 from stellarstream_nebula.served import STREAM_ID, StreamNotFoundError, families_in, key_of, stream_contracts
 from stellarstream_nebula.settings import NebulaSettings
 from stellarstream_nebula.stored import NAME, StreamRow, read_rows
-from stellarstream_nebula.yields import growth_in, rate_text
+from stellarstream_nebula.yields import growth_in
 
 if TYPE_CHECKING:
     from peewee import Database
@@ -96,12 +97,13 @@ class ListOfEntries(Listed[AuditEntryModel]):
 
 
 class RevisionModel(Represented):
-    """A head that was replaced, because an event came in below the seal."""
+    """An end that the chain had, until an event came to belong before it."""
 
     revision: int
     links: int
     head: str
-    replaced_by_event: str
+    last_event: str
+    replaced_by_event: Annotated[str, Field(description="the first of the entries that it lacked")]
     replaced_at: Annotated[str, Field(description="RFC 3339, UTC")]
 
 
@@ -110,7 +112,7 @@ class ChainModel(Represented):
 
     links: Annotated[int, Field(ge=0, description="entries that are sealed")]
     head: Annotated[str, Field(description="SHA-256, hex; with no links the hash that the chain begins with")]
-    last_event: str | None
+    last_event: Annotated[str | None, Field(description="null with no links")]
     revision: Annotated[int, Field(ge=0, description="how often it was linked anew")]
     replaced: Annotated[list[RevisionModel], Field(description="heads that counted before, oldest first")]
 
@@ -121,9 +123,11 @@ class HistoryModel(Represented):
     stream: Annotated[StreamModel | None, Field(description="null while its creation is not indexed")]
     events: list[AuditEntryModel]
     yield_: Annotated[
-        YieldModel | None,
-        Field(alias="yield", description="as GET /yield/{streamId}, by the newest stored sample; null without a yield"),
-    ]
+        OrAbsent[YieldModel],
+        Field(
+            alias="yield", description="as GET /yield/{streamId}, by the newest stored sample; absent without a yield"
+        ),
+    ] = None
     chain: ChainModel
     next_cursor: Annotated[str | None, Field(description="where the next page of events begins; null at the end")]
     as_of_ledger: Annotated[int, Field(ge=0)]
@@ -207,7 +211,9 @@ def _read_entries(
     there = [events[entry.event_id] for entry in entries if entry.event_id in events]
     said = decode_entries(there, found.families, decoders)
     return found, [
-        entry_model(entry.key, events[entry.event_id], said.get(entry.event_id) or _untold(entry), entry.hash)
+        entry_model(
+            entry.key, events[entry.event_id], said.get(entry.event_id) or _untold(entry), entry.hash, entry.since
+        )
         for entry in entries
         if entry.event_id in events
     ]
@@ -237,7 +243,7 @@ def _untold(entry: Logged) -> AuditFields:
 def _list(settings: Settings, wanted: WantedEntries, limit: int, after: Place | None, database: Database) -> Read:
     families = families_in(database, settings)
     contracts = wanted.contracts or stream_contracts(families)
-    as_of, complete = extent(contracts, reached_in(database, NAME, contracts))
+    as_of, complete = extent(database, contracts, reached_in(database, NAME, contracts))
     return Read(find_entries(database, wanted, limit, after), families, as_of, complete)
 
 
@@ -253,7 +259,7 @@ def _history(settings: Settings, text: str, query: HistoryQuery, after: Place | 
     found = find_entries_of(database, spans, query.limit, after, descending=query.order == "desc")
     contract = key.partition("-")[0]
     reached = reached_in(database, NAME, [contract])
-    as_of, complete = extent([contract], reached)
+    as_of, complete = extent(database, [contract], reached)
     read = Read(found, families, as_of, complete)
     chain = read_chains(database, [key]).get(key)
     if row is None and chain is None and not found.entries and after is None:
@@ -266,30 +272,19 @@ def _history(settings: Settings, text: str, query: HistoryQuery, after: Place | 
 
 
 def _yield(database: Database, settings: Settings, row: StreamRow, reached: Reached | None) -> YieldModel | None:
-    moment = Moment.of(reached, None)
+    moment = Moment.of(reached, None, row.state)
     shown = view_of(row, moment, settings.section(NebulaSettings).facts_fresh_ledgers)
     earned = earnings(database, [row], [shown], [moment]).get(row.key)
     if earned is None:
         return None
-    growth = growth_in(database, earned.vault)
-    return YieldModel(
-        stream_id=row.key,
-        accrued_interest=amount(earned.interest),
-        yield_rate=None if growth is None else rate_text(growth),
-        last_accrual_at=None if earned.closed_at is None else format_close_time(earned.closed_at),
-        as_of_ledger=moment.ledger,
-        principal=amount(earned.principal),
-        vault=earned.vault,
-        vault_ledger=earned.ledger,
-        samples=None,
-    )
+    return yield_model(shown, moment, earned, growth_in(database, earned.vault))
 
 
 def _chain_model(database: Database, key: str, chain: Chain | None) -> ChainModel:
     rows = bulk.query(
         database,
         """
-        SELECT revision, links, head, replaced_by_event, replaced_at FROM nebula_chain_revisions
+        SELECT revision, links, head, last_event, replaced_by_event, replaced_at FROM nebula_chain_revisions
         WHERE key = ? ORDER BY revision DESC LIMIT ?
         """,
         (key, MOST_REVISIONS),
@@ -299,15 +294,16 @@ def _chain_model(database: Database, key: str, chain: Chain | None) -> ChainMode
             revision=revision,
             links=links,
             head=bytes(head).hex(),
+            last_event=last,
             replaced_by_event=event,
             replaced_at=format_close_time(at),
         )
-        for revision, links, head, event, at in reversed(rows)
+        for revision, links, head, last, event, at in reversed(rows)
     ]
     return ChainModel(
         links=0 if chain is None else chain.links,
         head=(genesis(key) if chain is None else chain.head).hex(),
-        last_event=None if chain is None else chain.last_event,
+        last_event=chain.last_event or None if chain is not None else None,
         revision=0 if chain is None else chain.revision,
         replaced=replaced,
     )

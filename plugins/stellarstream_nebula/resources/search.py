@@ -89,9 +89,10 @@ def _read(
     shown = show(database, settings, [rows[key] for key in keys if key in rows], reached, None)
     items = [*_contracts(families, terms), *_transactions(database, terms, events)]
     items += [_stream_item(stream, terms) for stream in shown]
+    as_of, complete = extent(database, contracts, reached)
+    # comes last: a query of a plugin's that fails may leave nothing to be read in this snapshot
     asked = SearchQuery(terms.text, terms.address, terms.tx_hash)
     items += [_item(result) for result in _offered(plugins, database, asked, limit)]
-    as_of, complete = extent(contracts, reached)
     return SearchAnswer(items=items, next_cursor=None, as_of_ledger=as_of, complete=complete)
 
 

@@ -105,8 +105,7 @@ async def stats(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     run, storage = api.database.run, api.database.storage
     served = stream_contracts(await run(storage.read, partial(families_in, settings=api.settings)))
     known = await api.known(served)
-    contracts, reached, found = await run(storage.read, partial(_read, api.settings))
-    as_of, complete = extent(contracts, reached)
+    reached, found, (as_of, complete) = await run(storage.read, partial(_read, api.settings))
     tokens = [one.token for one in found.tokens if one.token is not None]
     prices = prices_of(api.runtime.plugins, api.settings, tokens)
     latest = [one.closed_at for one in reached.values()]
@@ -127,10 +126,10 @@ async def stats(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     )
 
 
-def _read(settings: Settings, database: Database) -> tuple[list[str], dict[str, Reached], Statistics]:
+def _read(settings: Settings, database: Database) -> tuple[dict[str, Reached], Statistics, tuple[int, bool]]:
     contracts = stream_contracts(families_in(database, settings))
     reached = reached_in(database, NAME, contracts)
-    return contracts, reached, read_statistics(database, contracts, reached)
+    return reached, read_statistics(database, contracts, reached), extent(database, contracts, reached)
 
 
 def _counts(statuses: Mapping[Status, int]) -> StatusCounts:

@@ -7,26 +7,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from stellarstream_core.api import models
 from stellarstream_core.api.models import Listed, ListParameters, Nothing, Parameters
 from stellarstream_core.api.problems import FieldError, InvalidCursorError, InvalidParameterError
 from stellarstream_core.api.routes import Answer, Call, Route
-from stellarstream_core.errors import InvalidStrkeyError
 from stellarstream_core.projection.reading import reached_in
 from stellarstream_core.projections import Reached
 from stellarstream_core.settings import Settings
 from stellarstream_core.storage import EventQuery
-from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, VERSION_CONTRACT, decode_address
 from stellarstream_nebula.interest import earnings, interests
 from stellarstream_nebula.model import Status
 from stellarstream_nebula.queries import FIRST, Found, Place, Wanted, find_streams
 from stellarstream_nebula.represent import Moment, StreamModel, stream_model, view_of
+from stellarstream_nebula.resources.fields import ContractId, Party
 from stellarstream_nebula.served import STREAM_ID, StreamNotFoundError, families_in, key_of, stream_contracts
 from stellarstream_nebula.settings import NebulaSettings
 from stellarstream_nebula.stored import NAME, StreamRow, read_rows
 from stellarstream_nebula.terms import Terms, read_terms
+from stellarstream_nebula.totals import newest_journaled
 
 if TYPE_CHECKING:
     from peewee import Database
@@ -40,24 +40,6 @@ EVENTS_OF_TRANSACTION = 200
 """Events of a transaction whose streams are found by its hash."""
 
 
-def _party(text: str) -> str:
-    try:
-        version, _ = decode_address(text)
-    except InvalidStrkeyError as error:
-        raise ValueError(error.message) from None
-    if version not in {VERSION_ACCOUNT, VERSION_CONTRACT}:
-        raise ValueError("must be an account (G…) or a contract (C…)")
-    return text
-
-
-def _contract(text: str) -> str:
-    if not _party(text).startswith("C"):
-        raise ValueError("must be a contract (C…)")
-    return text
-
-
-Party = Annotated[str, Field(max_length=128, description="an account (G…) or a contract (C…)"), AfterValidator(_party)]
-ContractId = Annotated[str, Field(max_length=128, description="a contract (C…)"), AfterValidator(_contract)]
 At = Annotated[
     models.Moment | None,
     Field(description="show amounts and status as they are at this moment by the present terms; nothing is undone"),
@@ -194,7 +176,7 @@ def read_page(settings: Settings, asked: Asked, database: Database) -> Page:
     rows = read_rows(database, found.keys)
     shown = show(database, settings, [rows[key] for key in found.keys if key in rows], reached, at)
     items = [item for item in shown if not query.status or item.status in query.status]
-    return Page(items, found, *extent(contracts, reached))
+    return Page(items, found, *extent(database, contracts, reached))
 
 
 def read_stream(settings: Settings, text: str, at: int | None, database: Database) -> StreamModel | None:
@@ -210,21 +192,27 @@ def read_stream(settings: Settings, text: str, at: int | None, database: Databas
 def show(
     database: Database, settings: Settings, rows: Sequence[StreamRow], reached: Mapping[str, Reached], at: int | None
 ) -> list[StreamModel]:
-    """Return streams as the API shows them: each as of its own contract's last folded ledger, or at a moment."""
+    """Return streams as the API shows them: each as of what is folded of its contract, or of itself, or at a moment."""
     fresh = settings.section(NebulaSettings).facts_fresh_ledgers
-    moments = [Moment.of(reached.get(row.state.contract_id), at) for row in rows]
+    moments = [Moment.of(reached.get(row.state.contract_id), at, row.state) for row in rows]
     views = [view_of(row, moment, fresh) for row, moment in zip(rows, moments, strict=True)]
     earned = interests(earnings(database, rows, views, moments))
     return [stream_model(shown, moment, earned.get(shown.key)) for shown, moment in zip(views, moments, strict=True)]
 
 
-def extent(contracts: Sequence[str], reached: Mapping[str, Reached]) -> tuple[int, bool]:
-    """Return the last ledger that an answer about contracts speaks for, and whether nothing is missing up to it."""
+def extent(database: Database, contracts: Sequence[str], reached: Mapping[str, Reached]) -> tuple[int, bool]:
+    """Return the last ledger that an answer about contracts speaks for, and whether it speaks for that ledger wholly.
+
+    It does not while a gap lies below, and while some streams are ahead of it, because events of ledgers above are
+    folded and others are not yet.
+    """
     found = [reached.get(contract) for contract in contracts]
     known = [one for one in found if one is not None]
     if not known or len(known) < len(found):
         return 0, False
-    return min(one.ledger for one in known), all(one.complete for one in known)
+    newest = newest_journaled(database, contracts)
+    complete = all(reached[one].complete and newest.get(one, 0) <= reached[one].ledger for one in contracts)
+    return min(one.ledger for one in known), complete
 
 
 def _place(text: str) -> tuple[Place, int]:

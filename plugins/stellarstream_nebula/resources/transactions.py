@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
-from stellarstream_core.api.models import Moment, Nothing, Parameters, Represented
+from stellarstream_core.api.models import Moment, Nothing, OrAbsent, Parameters, Represented
 from stellarstream_core.api.problems import FieldError, InvalidBodyError
 from stellarstream_core.api.routes import Answer, Call, Route
-from stellarstream_core.errors import InvalidStrkeyError, XdrError
+from stellarstream_core.errors import XdrError
 from stellarstream_core.events import format_close_time
 from stellarstream_core.xdr.scval import Arm, decode_scval
-from stellarstream_core.xdr.strkey import VERSION_ACCOUNT, VERSION_CONTRACT, contract_id_bytes, decode_address
 from stellarstream_nebula.model import V2, StreamState
-from stellarstream_nebula.served import version_of
+from stellarstream_nebula.resources.fields import ContractId, Party
+from stellarstream_nebula.served import STREAM_ID, version_of
 from stellarstream_nebula.transactions import calls
 from stellarstream_nebula.transactions.build import Built
 from stellarstream_nebula.transactions.envelope import MOST_BYTES
@@ -27,6 +28,7 @@ from stellarstream_nebula.transactions.errors import (
     InvalidTermsError,
     NoVaultError,
     PartialWithdrawalUnsupportedError,
+    TooManyPendingError,
     TransactionNotFoundError,
     UnsupportedFieldError,
 )
@@ -41,39 +43,24 @@ SECONDS = 45.0
 LONGEST_XDR = (MOST_BYTES + 2) // 3 * 4
 
 
-def _party(value: str) -> str:
-    try:
-        version, _ = decode_address(value)
-    except InvalidStrkeyError as error:
-        raise ValueError(error.message) from None
-    if version not in {VERSION_ACCOUNT, VERSION_CONTRACT}:
-        raise ValueError("must be an account (G…) or a contract (C…)")
-    return value
+_FRACTION = re.compile(r"\.[0-9]*[1-9]", re.ASCII)
 
 
-def _contract(value: str) -> str:
-    try:
-        contract_id_bytes(value)
-    except InvalidStrkeyError as error:
-        raise ValueError(error.message) from None
-    return value
-
-
-def _whole_second(value: datetime) -> datetime:
-    if value.microsecond:
+def _whole_second(value: object) -> object:
+    """Refuse a fraction as it is written: pydantic cuts off what is less than a microsecond."""
+    if isinstance(value, str) and _FRACTION.search(value):
         raise ValueError("contracts count whole seconds")
     return value
 
 
-Party = Annotated[str, Field(max_length=128, description="an account (G…) or a contract (C…)"), AfterValidator(_party)]
-ContractId = Annotated[str, Field(max_length=128, description="a contract (C…)"), AfterValidator(_contract)]
-Second = Annotated[Moment, AfterValidator(_whole_second)]
+Second = Annotated[Moment, BeforeValidator(_whole_second)]
 Amount = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,38}$", description="in the token's smallest unit")]
 StreamId = Annotated[
     str,
     Field(
         min_length=1,
         max_length=128,
+        pattern=STREAM_ID,
         description="'id' of the stream, or its bare 'streamId' where one contract is served",
     ),
 ]
@@ -170,7 +157,9 @@ class CancellationModel(Represented):
 class FailureModel(Represented):
     """Why a transaction failed."""
 
-    code: Annotated[str, Field(description="the network's own (txBAD_SEQ, INVOKE_HOST_FUNCTION_TRAPPED), or 'expired'")]
+    code: Annotated[
+        str, Field(description="the network's own (txBAD_SEQ, INVOKE_HOST_FUNCTION_TRAPPED), or ours (expired)")
+    ]
     detail: str
 
 
@@ -179,11 +168,14 @@ class TransactionModel(Represented):
 
     tx_hash: str
     status: State
-    ledger: Annotated[int | None, Field(description="the ledger that holds it")]
+    ledger: Annotated[OrAbsent[int], Field(description="the ledger that holds it")] = None
     stream_ids: Annotated[
-        list[str] | None, Field(description="'id' of each stream that it touched; null until that is indexed")
-    ]
-    error: FailureModel | None
+        OrAbsent[list[str]], Field(description="'id' of each stream that it touched; absent until that is indexed")
+    ] = None
+    error: Annotated[
+        OrAbsent[FailureModel],
+        Field(description="why it failed; of one that is PENDING: why a node refused it, though it may be applied yet"),
+    ] = None
 
 
 async def create(call: Call[Nothing, Nothing, NewStream]) -> Answer:
@@ -359,7 +351,8 @@ ROUTES = (
         time_limit=SECONDS,
         summary="Submit a signed transaction",
         description="Only signed calls of the served contracts are relayed. The same one again gets the same answer.",
-        problems=(*CHAIN_PROBLEMS, *ENVELOPE_PROBLEMS),
+        problems=(*CHAIN_PROBLEMS, *ENVELOPE_PROBLEMS, TooManyPendingError),
+        at_start=(Transactions,),
     ),
     Route(
         method="GET",

@@ -89,9 +89,9 @@ def _verify(storage: Storage, settings: Settings, stream: str | None, start: Pos
 
 def _position(text: str) -> Position:
     parts = text.split("|")
-    if len(parts) != 5 or not (parts[3].isdigit() and parts[4].isdigit()):
+    if len(parts) != 6 or not (parts[3].isdigit() and parts[4].isdigit()):
         raise InvalidCursorError("The cursor is of another release.")
-    return Position(parts[0], parts[1], parts[2], int(parts[3]), int(parts[4]))
+    return Position(parts[0], parts[1], parts[2], int(parts[3]), int(parts[4]), parts[5])
 
 
 ROUTES = (

@@ -16,13 +16,14 @@ from stellarstream_core.api.models import Nothing, Parameters, Represented
 from stellarstream_core.api.problems import ApiProblem, NotFoundError
 from stellarstream_core.api.routes import Answer, Call, Route
 from stellarstream_core.errors import StellarStreamError
-from stellarstream_core.events import format_close_time
 from stellarstream_core.projection.reading import reached_in
 from stellarstream_core.settings import Settings
 from stellarstream_nebula.backlog import vault_of
 from stellarstream_nebula.entries import read_v2_entry, v2_stream_key
+from stellarstream_nebula.interest import Earned
 from stellarstream_nebula.model import V2, StreamFacts, StreamState, StreamView
-from stellarstream_nebula.represent import Amount, Moment, Time, view_of
+from stellarstream_nebula.represent import Amount, Moment, amount, view_of
+from stellarstream_nebula.resources.yield_model import YieldModel, yield_model
 from stellarstream_nebula.served import STREAM_ID, StreamNotFoundError, families_in, key_of, stream_contracts
 from stellarstream_nebula.settings import NebulaSettings
 from stellarstream_nebula.stored import NAME, read_rows
@@ -90,35 +91,6 @@ class ProjectionQuery(Parameters):
     """What projecting a yield takes."""
 
     days: Annotated[int, Field(ge=1, le=LONGEST_DAYS, description="days from now")] = 30
-
-
-class SampleModel(Represented):
-    """What the vault said at a ledger."""
-
-    ledger: int
-    closed_at: Time
-    principal: Annotated[Amount, Field(description="the amount, and the number of shares, that was asked about")]
-    interest: Annotated[Amount | None, Field(description="interest on the principal; null: the vault does not say")]
-    value: Annotated[Amount | None, Field(description="what the shares are worth; null: the vault does not say")]
-
-
-class YieldModel(Represented):
-    """What a stream's vault has earned for it."""
-
-    id: Annotated[str, Field(description="the stream's id: {contractId}-{streamId}")]
-    stream_id: Annotated[str, Field(description="its number in its contract")]
-    accrued_interest: Annotated[
-        Amount | None, Field(description="on what is not withdrawn yet; null where the vault does not tell")
-    ]
-    yield_rate: Annotated[
-        str | None, Field(description="in a year, without compounding: 0.08 is 8 %; null with fewer than two samples")
-    ]
-    last_accrual_at: Annotated[Time | None, Field(description="as of when the vault told it")]
-    as_of_ledger: Annotated[int, Field(ge=0, description="all events of the stream up to here are in it")]
-    principal: Annotated[Amount | None, Field(description="what is not withdrawn yet, and earns")]
-    vault: Annotated[str, Field(description="the vault's contract")]
-    vault_ledger: Annotated[int | None, Field(description="the ledger at which the vault told it")]
-    samples: Annotated[list[SampleModel] | None, Field(description="null unless asked for")]
 
 
 class ProjectionModel(Represented):
@@ -210,17 +182,12 @@ async def stream_yield(call: Call[YieldPath, YieldQuery, Nothing]) -> Answer:
     principal = principal_of(stored.shown)
     earned = None if principal is None or stored.state.family != V2 else accrued(principal, interest, reference)
     return Answer(
-        YieldModel(
-            id=stored.shown.key,
-            stream_id=str(stored.state.stream_id),
-            accrued_interest=_text(earned),
-            yield_rate=None if growth is None else rate_text(growth),
-            last_accrual_at=None if closed is None else format_close_time(closed),
-            as_of_ledger=stored.moment.ledger,
-            principal=_text(principal),
-            vault=vault,
-            vault_ledger=ledger,
-            samples=[_sample(one) for one in samples[: call.query.samples]] if call.query.samples else None,
+        yield_model(
+            stored.shown,
+            stored.moment,
+            Earned(vault, earned, principal, ledger, closed),
+            growth,
+            samples[: call.query.samples] if call.query.samples else None,
         )
     )
 
@@ -232,7 +199,7 @@ async def projection(call: Call[YieldPath, ProjectionQuery, Nothing]) -> Answer:
     principal, days = principal_of(stored.shown), call.query.days
     earned = None if principal is None or growth is None else projected(principal, growth, days)
     rate = None if growth is None else rate_text(growth)
-    return Answer(ProjectionModel(projected=_text(earned), rate=rate, days=days))
+    return Answer(ProjectionModel(projected=amount(earned), rate=rate, days=days))
 
 
 async def _yielding(api: ApiService, text: str) -> tuple[Stored, str]:
@@ -259,7 +226,7 @@ def read_stored(settings: Settings, text: str, database: Database) -> Stored | N
     if row is None:
         return None
     contract = row.state.contract_id
-    moment = Moment.of(reached_in(database, NAME, [contract]).get(contract), None)
+    moment = Moment.of(reached_in(database, NAME, [contract]).get(contract), None, row.state)
     shown = view_of(row, moment, settings.section(NebulaSettings).facts_fresh_ledgers)
     latest = row.reads.latest
     missing = latest is not None and latest.missing
@@ -271,20 +238,6 @@ async def _history(api: ApiService, vault: str, limit: int) -> tuple[Sequence[Sa
         return newest_samples(database, vault, limit), growth_in(database, vault)
 
     return await api.database.run(api.database.storage.read, read)
-
-
-def _sample(sample: Sample) -> SampleModel:
-    return SampleModel(
-        ledger=sample.ledger,
-        closed_at=format_close_time(sample.closed_at),
-        principal=str(sample.principal),
-        interest=_text(sample.interest),
-        value=_text(sample.value),
-    )
-
-
-def _text(amount: int | None) -> str | None:
-    return None if amount is None else str(amount)
 
 
 _PROBLEMS = (StreamNotFoundError, StreamHasNoYieldError, YieldUnknownError)

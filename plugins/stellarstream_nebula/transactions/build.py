@@ -24,12 +24,15 @@ from stellarstream_nebula.transactions.errors import (
     ChainUnavailableError,
     OtherSignersNeededError,
     RestoreNeededError,
+    SequenceUsedUpError,
 )
 from stellarstream_nebula.transactions.refusals import ErrorNames, refusal
+from stellarstream_nebula.transactions.threads import in_thread
 
 if TYPE_CHECKING:
     from stellar_sdk import TransactionEnvelope, xdr
 
+LAST_SEQUENCE = 2**63 - 1
 MOST_FEE = 2**32 - 1
 """Stroops: a transaction's fee has 32 bits."""
 
@@ -69,7 +72,7 @@ class Builder:
     async def build(self, call: Call, account: str) -> Built:
         """Return the transaction of a call by an account (G…).
 
-        Raises ``SimulationFailedError``, ``AccountNotFoundError``, ``RestoreNeededError``,
+        Raises ``SimulationFailedError``, ``AccountNotFoundError``, ``RestoreNeededError``, ``SequenceUsedUpError``,
         ``OtherSignersNeededError`` and ``ChainUnavailableError``.
         """
         try:
@@ -79,15 +82,17 @@ class Builder:
                 "Only an account (G…) can be the source of a transaction.", help="Log in with an account."
             ) from None
         _, entry = await account_entry(self._chain, account)
+        if entry.sequence >= LAST_SEQUENCE:
+            raise SequenceUsedUpError(f"The account {account} has used its last sequence number.")
         valid_until = int(self._now()) + self._settings.transaction_seconds
-        envelope = self._draft(call, account, entry.sequence, valid_until)
+        envelope = await in_thread(self._draft, call, account, entry.sequence, valid_until)
         simulation = await asked(self._chain.simulate(_bytes(envelope)), "a call cannot be simulated")
         if simulation.error is not None:
             raise await refusal(simulation, self._names)
         if simulation.restore is not None:
             raise RestoreNeededError("Entries that the call needs are archived.")
         try:
-            _assemble(envelope, simulation, self._settings.inclusion_fee)
+            await in_thread(_assemble, envelope, simulation, self._settings.inclusion_fee)
         except SourceMisbehavedError as error:
             logger.warning("{}'s simulation cannot be used: {}", self._chain.name, error)
             raise ChainUnavailableError("The network's answer cannot be used.") from error

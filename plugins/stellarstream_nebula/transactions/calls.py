@@ -39,12 +39,23 @@ and, in the contract as it is public, store no stream.
 """
 
 
+_TELLING = {
+    V1: frozenset({"create_stream", "create_stream_with_milestones"}),
+    V2: frozenset({"create_stream", "create_swap_stream", "cancel", "top_up", "transfer_beneficiary"}),
+}
+"""Functions that never succeed without an event of the contract. A V2 withdrawal may: where the vault fails."""
+
 _SILENT_V1 = frozenset({"withdraw", "cancel", "cancel_stream", "transfer_receiver", "transfer_receipt"})
 
 
 def is_silent(family: str, function: str) -> bool:
     """Tell whether a call changes the stream that its first argument names, and publishes nothing of it."""
     return family == V1 and function in _SILENT_V1
+
+
+def is_telling(family: str, function: str) -> bool:
+    """Tell whether a call that succeeds publishes an event of its contract in any case."""
+    return function in _TELLING.get(family, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +89,12 @@ class Terms:
 def create(contract: str, family: str, terms: Terms) -> Call:
     """Return the call that creates a stream.
 
-    Raises :class:`UnsupportedFieldError` for what the generation has no place for, and
-    :class:`InvalidTermsError` for terms that no contract could take.
+    Raises :class:`UnsupportedFieldError` for what the generation has no place for,
+    :class:`InvalidTermsError` for terms that no contract could take, and ``ValueError`` for a family that is not
+    in :data:`RELAYED`.
     """
+    if family not in RELAYED:
+        raise ValueError(f"nobody knows how a contract of the family {family!r} is called")
     _check(family, terms)
     arguments = (_v2_arguments(terms),) if family == V2 else _v1_arguments(terms)
     return Call(contract, family, "create_stream", tuple(map(encode_scval, arguments)))

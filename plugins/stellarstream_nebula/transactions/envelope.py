@@ -17,6 +17,7 @@ from stellarstream_core.xdr.account import AccountSigners
 from stellarstream_nebula.transactions.calls import RELAYED
 from stellarstream_nebula.transactions.errors import (
     CallNotRelayedError,
+    EnvelopeError,
     EnvelopeExpiredError,
     EnvelopeInvalidError,
     EnvelopeNotPreparedError,
@@ -61,14 +62,16 @@ class Signed:
 class Envelope:
     """An envelope taken apart. ``hash`` is what the network will call it: of a fee bump the outer one.
 
-    ``account`` (G…) is the source of the call, ``contract`` and ``function`` what is called with ``arguments``
-    (XDR of ScVals), ``valid_until`` Unix seconds, 0 where it has no end. ``signed`` are the parts to check
+    ``account`` (G…) is the source of the call, ``sequence`` the number of it that the call uses up, ``contract``
+    and ``function`` what is called with ``arguments`` (XDR of ScVals), ``valid_until`` Unix seconds, 0 where it
+    has no end. ``signed`` are the parts to check
     signatures of: the transaction, and the fee bump around it.
     """
 
     raw: bytes
     hash: str
     account: str
+    sequence: int
     contract: str
     function: str
     arguments: tuple[bytes, ...]
@@ -101,12 +104,13 @@ def parsed(text: str, passphrase: str) -> Envelope:
         else:
             inner = TransactionEnvelope.from_xdr(canonical, passphrase)
         same = (outer or inner).to_xdr() == canonical  # the SDK reads over padding that is not zero
-        digest = (outer or inner).hash_hex()
+        if not same:
+            raise EnvelopeInvalidError("The text is not the XDR of a transaction as the network writes it.")
+        return _taken_apart(raw, (outer or inner).hash_hex(), inner, outer)
+    except EnvelopeError:
+        raise
     except Exception:  # the SDK raises whatever its parts raise at bytes that are no XDR, RecursionError too
         raise EnvelopeInvalidError("The text is not the XDR of a transaction.") from None
-    if not same:
-        raise EnvelopeInvalidError("The text is not the XDR of a transaction as the network writes it.")
-    return _taken_apart(raw, digest, inner, outer)
 
 
 def _decoded(text: str) -> bytes:
@@ -142,6 +146,7 @@ def _taken_apart(
         raw=raw,
         hash=digest,
         account=account,
+        sequence=transaction.sequence,
         contract=contract,
         function=function,
         arguments=arguments,
@@ -170,14 +175,20 @@ def _call(transaction: Any) -> tuple[str, str, tuple[bytes, ...]]:
         function = call.function_name.sc_symbol.decode("ascii")
     except ValueError:
         raise NotAContractCallError("What is called is no contract's function.") from None
+    own = call.to_xdr_bytes()  # bytes are compared: comparing what is nested takes a call for each level
     for entry in operation.auth:
-        if entry.root_invocation.function.contract_fn != call:
+        root = entry.root_invocation.function.contract_fn
+        if root is None or root.to_xdr_bytes() != own:
             raise ForeignAuthorizationError("The transaction authorizes another call than its own.")
         kind = entry.credentials.type
         if kind == xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT:
             continue
+        delegated = entry.credentials.address_with_delegates
         given = entry.credentials.address or entry.credentials.address_v2
-        if given is not None and given.signature.type == xdr.SCValType.SCV_VOID:
+        given = given if delegated is None else delegated.address_credentials
+        signatures = [given.signature] if given is not None else []
+        signatures += [delegate.signature for delegate in delegated.delegates] if delegated is not None else []
+        if given is not None and all(signature.type == xdr.SCValType.SCV_VOID for signature in signatures):
             raise ForeignAuthorizationError(
                 f"The authorization of {Address.from_xdr_sc_address(given.address).address} is not signed."
             )
@@ -217,10 +228,13 @@ def check_signatures(envelope: Envelope, signers: Mapping[str, AccountSigners]) 
     ``signers`` are of :attr:`Envelope.accounts`. The network's own rule: each signature must be of one signer,
     each signer counts once, and a signature that is nobody's makes the transaction invalid (``txBAD_AUTH_EXTRA``).
     Signers that are no plain key count for nothing. Raises ``WrongNetworkError``, ``WrongSignerError``,
-    ``EnvelopeUnsignedError``.
+    ``EnvelopeUnsignedError``, and ``EnvelopeInvalidError`` where it is nested too deeply to be hashed here.
     """
-    for part in envelope.signed:
-        _check_part(part, signers[part.account])
+    try:
+        for part in envelope.signed:
+            _check_part(part, signers[part.account])
+    except RecursionError:
+        raise EnvelopeInvalidError("The transaction's arguments are nested too deeply.") from None
 
 
 def _check_part(part: Signed, who: AccountSigners) -> None:

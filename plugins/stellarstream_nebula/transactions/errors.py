@@ -29,6 +29,15 @@ class AccountNotFoundError(ApiProblem):
     help = "Fund the account with the network's native token first: that creates it."
 
 
+class SequenceUsedUpError(ApiProblem):
+    """The account's sequence number is the last that 64 bits hold: it cannot be the source of anything any more."""
+
+    code = "sequence-used-up"
+    title = "No sequence number left"
+    status = 422
+    help = "Use another account; merging this one moves its balance."
+
+
 # --- building -------------------------------------------------------------------------------
 
 
@@ -39,6 +48,15 @@ class ContractNotServedError(ApiProblem):
     title = "Contract not served"
     status = 422
     help = "Leave 'contractId' out, or name one of the served contracts."
+
+
+class ContractNotCallableError(ApiProblem):
+    """The contract's streams are served, but this service does not know how to call it."""
+
+    code = "contract-not-callable"
+    title = "No transactions for this contract"
+    status = 422
+    help = "Its streams can be read here. Call it with the tools of whoever published it."
 
 
 class ContractAmbiguousError(ApiProblem):
@@ -218,6 +236,16 @@ class WrongNetworkError(EnvelopeError):
     help = "Sign with 'networkPassphrase' as it was given with the transaction."
 
 
+class TooManyPendingError(ApiProblem):
+    """As many transactions of one account wait as may. Nothing of this one was stored or sent."""
+
+    code = "too-many-pending"
+    title = "Too many transactions of one account wait"
+    status = 429
+    retry_after = 5
+    help = "Submit it again when some of them are in a ledger, or their time is over."
+
+
 class TransactionNotFoundError(ApiProblem):
     """No transaction of this hash was relayed here, and none of the indexed events is of it."""
 
@@ -231,10 +259,12 @@ CHAIN_PROBLEMS: tuple[type[ApiProblem], ...] = (ChainUnavailableError, AccountNo
 BUILD_PROBLEMS: tuple[type[ApiProblem], ...] = (
     *CHAIN_PROBLEMS,
     ContractNotServedError,
+    ContractNotCallableError,
     ContractAmbiguousError,
     SimulationFailedError,
     RestoreNeededError,
     OtherSignersNeededError,
+    SequenceUsedUpError,
 )
 """What every route that builds may answer."""
 ENVELOPE_PROBLEMS: tuple[type[ApiProblem], ...] = (

@@ -1,27 +1,24 @@
-"""What the index knows of a transaction: its ledger, and the streams whose journals hold its events already.
+"""What the index knows of a transaction: its ledger, the streams whose journals hold its events, and that it has none.
 
 Only events of the served contracts count: those of a fee are there for a transaction that failed, too (CAP-67).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from stellarstream_core.projection.reading import keys_of_events
+from stellarstream_core.ranges import LedgerRange
+from stellarstream_core.scope import EVERYTHING
 from stellarstream_core.storage import EventQuery
-from stellarstream_nebula.catalogue import FAMILIES
-from stellarstream_nebula.decoders import decoder
-from stellarstream_nebula.meaning import keys_of
-from stellarstream_nebula.tables import NebulaLink as Link
+from stellarstream_nebula.stored import NAME
 
 if TYPE_CHECKING:
-    from peewee import Database
-
-    from stellarstream_core.events import ContractEvent
     from stellarstream_core.storage import Storage
 
-_DECODERS = {family.name: decoder(family) for family in FAMILIES}
 _MOST_EVENTS = 200
 """Events of one transaction that are looked at: ten streams at once publish some forty."""
 
@@ -34,34 +31,38 @@ class Indexed:
     streams: tuple[str, ...]
 
 
-def indexed(
-    storage: Storage, tx_hash: str, families: Mapping[str, str], migrated_from: Mapping[str, str]
-) -> Indexed | None:
-    """Return what is indexed of a transaction, None where nothing is. ``families`` are of the served contracts."""
-    if not families:
+def indexed(storage: Storage, tx_hash: str, contracts: Collection[str]) -> Indexed | None:
+    """Return what is indexed of a transaction, None where nothing is. ``contracts`` are the served ones.
+
+    A stream is named as soon as it can be read: its journal is written together with it, whatever its family.
+    """
+    if not contracts:
         return None
-    query = EventQuery(contracts=tuple(families), tx_hash=tx_hash)
+    query = EventQuery(contracts=tuple(contracts), tx_hash=tx_hash)
     events = [event for event in storage.find_events(query, _MOST_EVENTS).events if event.type == "contract"]
     if not events:
         return None
-    entries = _entries(events, families, migrated_from)
-    journaled = storage.read(lambda database: [key for key, event in entries if _is_journaled(database, key, event)])
-    return Indexed(events[0].ledger, tuple(dict.fromkeys(journaled)))
+    ids = [event.id for event in events]
+    journaled = storage.read(partial(keys_of_events, projection=NAME, event_ids=ids))
+    # what belongs to every stream of a token names none of them
+    keys = (key for one in ids for key in journaled.get(one, ()) if "/" not in key)
+    return Indexed(events[0].ledger, tuple(dict.fromkeys(keys)))
 
 
-def _entries(
-    events: list[ContractEvent], families: Mapping[str, str], migrated_from: Mapping[str, str]
-) -> list[tuple[str, str]]:
-    """Return stream keys and event ids; what belongs to every stream of a token names none of them."""
-    found = []
-    for event in events:
-        decode = _DECODERS.get(families[event.contract_id or ""])
-        (meaning,) = decode([event]) if decode is not None else (None,)
-        if meaning is not None:
-            found += [(key, event.id) for key in keys_of(meaning, event, migrated_from) if "/" not in key]
-    return found
+def is_absent(storage: Storage, tx_hash: str, contract: str, after: int, until: int) -> bool:
+    """Tell whether the index has all ledgers that could hold a transaction, and no event of its contract in them.
 
-
-def _is_journaled(database: Database, key: str, event_id: str) -> bool:
-    query = Link.select(Link.key).where((Link.key == key) & (Link.event_id == event_id)).tuples()
-    return bool(list(query.execute(database)))
+    Those are the ledgers after ``after`` that closed up to ``until`` (Unix seconds): one that closed later, of
+    which that is known, has to be covered.
+    """
+    states = storage.sync_states([contract, EVERYTHING])
+    watermark = max((state.last_ledger_sequence for state in states.values()), default=0)
+    closed = storage.close_time(watermark) if watermark > after else None
+    if closed is None or closed.ledger <= after or closed.closed_at <= until:
+        return False
+    wanted = LedgerRange(after + 1, closed.ledger)
+    if not storage.coverage(contract, wanted).covers(wanted):
+        return False
+    # read after the coverage: what it covers is stored
+    page = storage.find_events(EventQuery(contracts=(contract,), tx_hash=tx_hash), 1)
+    return not page.events and page.resume is None

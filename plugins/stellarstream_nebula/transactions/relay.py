@@ -1,8 +1,9 @@
 """The relay: takes signed envelopes, hands them in, and finds out what became of them.
 
-An envelope is stored before it is sent, so a crash in between loses nothing: whoever asks for it next, at any
-worker, has it handed in again while its time lasts. Handing in twice is harmless, the chain applies it once. What
-a node says when it is handed in is no last word: only a ledger is, or the end of its time.
+An envelope is stored before it is sent, so a crash in between loses nothing: every worker goes through those that
+wait, and whoever asks for one has it handed in again while its time lasts. Handing in twice is harmless, the chain
+applies it once. What a node says when it is handed in is no last word, only what
+:mod:`~stellarstream_nebula.transactions.fate` proves.
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from typing import Any
 from loguru import logger
 
 from stellarstream_core.api.expiring import ExpiringCache
-from stellarstream_core.chain import ChainClient, ChainTransaction, SendStatus, Sent, TransactionStatus
+from stellarstream_core.api.flights import Flights
+from stellarstream_core.chain import ChainClient, SendStatus, Sent
 from stellarstream_core.errors import SourceError, SourceUnavailableError, StellarStreamError, XdrError
 from stellarstream_core.storage import Storage
 from stellarstream_core.xdr.scval import decode_native
 from stellarstream_nebula.model import stream_key
 from stellarstream_nebula.transactions import store
-from stellarstream_nebula.transactions.calls import is_silent
+from stellarstream_nebula.transactions.calls import is_silent, is_telling
 from stellarstream_nebula.transactions.chain import account_entries, require_chain
-from stellarstream_nebula.transactions.envelope import check, check_signatures, parsed
-from stellarstream_nebula.transactions.indexed import Indexed, indexed
-from stellarstream_nebula.transactions.refusals import ErrorNames, contract_error, described
-from stellarstream_nebula.transactions.results import EXPIRED, Failure, failure, failure_of
+from stellarstream_nebula.transactions.envelope import Envelope, check, check_signatures, parsed
+from stellarstream_nebula.transactions.fate import Proof, proven
+from stellarstream_nebula.transactions.indexed import Indexed, indexed, is_absent
+from stellarstream_nebula.transactions.refusals import ErrorNames
+from stellarstream_nebula.transactions.results import UNHEARD, Failure, failure, failure_of
 from stellarstream_nebula.transactions.store import State, Stored
+from stellarstream_nebula.transactions.threads import in_thread
 
 TRIES = 3
 """How often an envelope is handed in while its sender waits, where the node says to try again later."""
@@ -44,9 +48,11 @@ LOOK_SECONDS = 1.0
 RESEND_SECONDS = 15.0
 """How long after it was handed in a transaction that is in no ledger is handed in again: nodes forget."""
 
+LEDGERS_BEFORE = 14_400
+"""How far back one may have been applied whose sequence number was used up when it came: a day, and no
+transaction that is relayed ends later than a day from now."""
+
 _LOOKS = 4_096
-_SAID_OF_APPLIED = frozenset({"txBAD_SEQ", "txTOO_LATE"})
-"""What a node says of a transaction that it has applied already."""
 
 Run = Callable[..., Awaitable[Any]]
 """Calls a function that blocks, with its arguments, somewhere else, and returns what it returns."""
@@ -56,6 +62,7 @@ Run = Callable[..., Awaitable[Any]]
 class Fate:
     """What is known of a transaction: ``streams`` are the keys of the streams that its indexed events belong to.
 
+    ``failure`` says why it failed, or, of one that is pending, why a node refused it when it was handed in last.
     ``valid_until`` is Unix seconds, 0 where it was not relayed here.
     """
 
@@ -76,7 +83,6 @@ class Relay:
         chain: ChainClient | None,
         passphrase: str,
         names: ErrorNames,
-        migrated_from: Mapping[str, str],
         *,
         run: Run = asyncio.to_thread,
         write: Run = asyncio.to_thread,
@@ -88,39 +94,47 @@ class Relay:
         self._chain = chain
         self._passphrase = passphrase
         self._names = names
-        self._migrated_from = migrated_from
         self._run = run
         self._write = write
         self._now = now
         self._pause = pause
+        self._submitting: Flights[bytes, Fate] = Flights()
         self._looks: ExpiringCache[str, Stored] = ExpiringCache(_LOOKS, lambda _: LOOK_SECONDS, clock=clock)
 
     async def submit(self, text: str, families: Mapping[str, str]) -> Fate:
         """Take a signed envelope (base64), hand it in, and return what is known of it then.
 
-        ``families`` are those of the served contracts. What was taken before is not checked again. Raises the
+        ``families`` are those of the served contracts. What was taken before is not checked again, and what comes
+        several times at once is taken once: who comes meanwhile gets the first one's answer. Raises the
         ``EnvelopeError`` that says why it is not relayed, ``AccountNotFoundError``, ``ChainUnavailableError``
         and what the storage raises; nothing was sent then.
         """
-        envelope = parsed(text, self._passphrase)
+        envelope = await in_thread(parsed, text, self._passphrase)
+        # not by its hash: another one of the same hash may have other signatures, and another answer
+        return await self._submitting.join(envelope.raw, partial(self._submitted, envelope, families))
+
+    async def _submitted(self, envelope: Envelope, families: Mapping[str, str]) -> Fate:
         stored: Stored | None = await self._run(self._storage.read, partial(store.find, tx_hash=envelope.hash))
-        if stored is not None and not (stored.refused and self._now() <= stored.valid_until):
+        if stored is not None:
             return await self._known(await self._continued(stored), families)
         check(envelope, families, self._now())
-        chain = require_chain(self._chain)
-        ledger, entries = await account_entries(chain, envelope.accounts)
-        check_signatures(envelope, {account: entry.signers for account, entry in entries.items()})
-        now = int(self._now())
-        if stored is not None:  # refused by a node before: perhaps the account has more by now
-            await self._write(self._storage.write, partial(store.reopen, tx_hash=envelope.hash, now=now))
+        ledger = await self._checked_by_chain(envelope)
         stored = await self._write(
-            self._storage.write, partial(store.accept, envelope=envelope, ledger=ledger, now=now)
+            self._storage.write, partial(store.accept, envelope=envelope, ledger=ledger, now=int(self._now()))
         )
         if stored.state is State.PENDING:
             with suppress(TimeoutError):  # it is stored: whoever asks for it has it handed in again
                 async with asyncio.timeout(HAND_IN_SECONDS):
-                    stored = await self._hand_in(stored, TRIES, first=True)
+                    stored = await self._hand_in(stored, TRIES)
         return await self._known(stored, families)
+
+    async def _checked_by_chain(self, envelope: Envelope) -> int:
+        """Check who signed, as the chain has the accounts now; return a ledger in or before which it cannot be."""
+        ledger, entries = await account_entries(require_chain(self._chain), envelope.accounts)
+        await in_thread(check_signatures, envelope, {account: entry.signers for account, entry in entries.items()})
+        if entries[envelope.account].sequence < envelope.sequence:  # a ledger that had it would have used the number up
+            return ledger
+        return max(1, ledger - LEDGERS_BEFORE)
 
     async def look(self, tx_hash: str, families: Mapping[str, str]) -> Fate | None:
         """Return what is known of a transaction by its hash (64 hex digits), None where nothing is.
@@ -132,30 +146,39 @@ class Relay:
         found = await self._indexed(tx_hash, families)
         if stored is None:  # not relayed here; only what succeeded has published events
             return Fate(tx_hash, State.SUCCESS, found.ledger, found.streams) if found is not None else None
-        if stored.state is State.PENDING or stored.refused:
-            if found is not None:
-                stored = await self._finished(stored, State.SUCCESS, ledger=found.ledger)
-            elif stored.state is State.PENDING or self._now() <= stored.valid_until:
-                stored = await self._looks.get(tx_hash, partial(self._followed, stored))
-        return self._fate(stored, found, families)
+        if found is not None and stored.ledger is None:
+            stored = await self._finished(stored, State.SUCCESS, ledger=found.ledger)
+        elif stored.state is State.PENDING:
+            telling = is_telling(families.get(stored.contract, ""), stored.function)
+            stored = await self._looks.get(tx_hash, partial(self._followed, stored, telling=telling))
+        return await self._fate(stored, found, families)
+
+    async def waiting(self, over: int, most: int, after: store.Place | None) -> list[store.Place]:
+        """Return up to ``most`` that wait for a ledger and that nobody has handed in of late, those that end first.
+
+        They are those behind the place ``after``, also those whose time has been over for ``over`` seconds at the
+        most: what became of them is to be found out. Raises what the storage raises.
+        """
+        now = int(self._now())
+        before = now - int(RESEND_SECONDS)
+        find = partial(store.waiting, ends=now - over, untouched_since=before, after=after, most=most)
+        found: list[store.Place] = await self._run(self._storage.read, find)
+        return found
 
     # --- handing in -----------------------------------------------------------------------------
 
     async def _continued(self, stored: Stored) -> Stored:
-        """Hand an envelope that comes again in again, where that may help."""
-        return await self._hand_in(stored) if self._may_be_sent(stored) else stored
+        """Hand an envelope that comes again in again, where that may help: at once where a node refused it."""
+        return await self._hand_in(stored) if self._may_be_sent(stored, refused=True) else stored
 
-    def _may_be_sent(self, stored: Stored) -> bool:
+    def _may_be_sent(self, stored: Stored, *, refused: bool = False) -> bool:
         now = self._now()
         if stored.state is not State.PENDING or now > stored.valid_until or self._chain is None:
             return False
-        return stored.sent_at is None or now - stored.sent_at >= RESEND_SECONDS
+        return stored.sent_at is None or now - stored.sent_at >= RESEND_SECONDS or (refused and stored.refused)
 
-    async def _hand_in(self, stored: Stored, tries: int = 1, *, first: bool = False) -> Stored:
-        """Hand an envelope in; return it as it is stored then. That nobody answers leaves it pending.
-
-        ``first``: it was never handed in before, as far as anybody knows.
-        """
+    async def _hand_in(self, stored: Stored, tries: int = 1) -> Stored:
+        """Hand an envelope in; return it as it is stored then. That nobody answers leaves it as it is."""
         for attempt in range(tries):
             if attempt:
                 await self._pause(TRY_AGAIN_SECONDS)
@@ -163,7 +186,7 @@ class Relay:
             if sent is None:
                 return stored
             if sent.status is SendStatus.ERROR:
-                return await self._refused(stored, sent, first=first)
+                return await self._refused(stored, sent)
             if sent.status is not SendStatus.TRY_AGAIN_LATER:
                 return await self._noted(stored)
         logger.info("transaction {}: the node takes none now; it is handed in again when asked for", stored.hash)
@@ -179,65 +202,53 @@ class Relay:
             logger.warning("transaction {}: it could not be handed in: {}", stored.hash, error)
         return None
 
-    async def _noted(self, stored: Stored) -> Stored:
-        note = partial(store.note_sent, tx_hash=stored.hash, now=int(self._now()))
-        noted: Stored | None = await self._write(self._storage.write, note)
+    async def _noted(self, stored: Stored, refused: Failure | None = None) -> Stored:
+        """Note that a node has it, or why it refused it."""
+        note: Callable[..., Stored | None] = store.note_sent
+        if refused is not None:
+            note = partial(store.note_refused, why=refused)
+        noted: Stored | None = await self._write(
+            self._storage.write, partial(note, tx_hash=stored.hash, now=int(self._now()))
+        )
         return noted or stored
 
-    async def _refused(self, stored: Stored, sent: Sent, *, first: bool) -> Stored:
-        """Store that a node refused it, unless a ledger has it.
+    async def _refused(self, stored: Stored, sent: Sent) -> Stored:
+        """Note that a node refused it, and ask for its fate.
 
-        One that was applied is refused when it comes again, perhaps by a node that is ahead of the one that is asked
-        for its fate. So what may mean that is believed the first time only; later the ledgers decide, or the clock.
+        Another node may have taken it, another worker may have handed it in, and one that was applied is refused
+        when it comes again: so it stays pending until something else proves that it can be in no ledger.
         """
-        try:
-            known = await require_chain(self._chain).transaction(stored.hash)
-        except (SourceError, XdrError) as error:
-            logger.warning("transaction {}: refused, and its fate cannot be asked for: {}", stored.hash, error)
-            return stored  # pending: whoever asks next finds out
-        if known.status is not TransactionStatus.NOT_FOUND:
-            return await self._in_ledger(stored, known)
-        failed = failure_of(sent.result)
-        if not first and failed.code in _SAID_OF_APPLIED:
-            return await self._noted(stored)
-        return await self._finished(stored, State.FAILED, result=sent.result, failed=failed)
+        return await self._asked(await self._noted(stored, await in_thread(failure_of, sent.result)))
 
     # --- following ------------------------------------------------------------------------------
 
-    async def _followed(self, stored: Stored, tx_hash: str) -> Stored:
-        """Ask the chain for a pending transaction, and hand it in again where that may help."""
-        if self._chain is None:
-            return stored
-        try:
-            known = await self._chain.transaction(tx_hash)
-        except (SourceError, XdrError) as error:
-            logger.warning("transaction {}: its fate cannot be asked for: {}", tx_hash, error)
-            return stored
-        if known.status is not TransactionStatus.NOT_FOUND:
-            return await self._in_ledger(stored, known)
-        if known.latest_closed_at > stored.valid_until and stored.state is State.PENDING:
-            # only a node that has all ledgers since it was accepted can say that it is in none
-            if known.oldest > stored.accepted_ledger + 1:
-                return stored
-            return await self._finished(stored, State.FAILED, failed=failure(EXPIRED))
-        if self._may_be_sent(stored):
-            return await self._hand_in(stored)
-        return stored
+    async def _followed(self, stored: Stored, _tx_hash: str, *, telling: bool) -> Stored:
+        """Ask for the fate of a pending transaction, and hand it in again where that may help."""
+        stored = await self._asked(stored, telling=telling)
+        return await self._hand_in(stored) if self._may_be_sent(stored) else stored
 
-    async def _in_ledger(self, stored: Stored, known: ChainTransaction) -> Stored:
-        if known.status is TransactionStatus.SUCCESS:
-            return await self._finished(stored, State.SUCCESS, ledger=known.ledger, result=known.result)
-        failed = await self._why(known)
-        return await self._finished(stored, State.FAILED, ledger=known.ledger, result=known.result, failed=failed)
+    async def _asked(self, stored: Stored, *, telling: bool = False) -> Stored:
+        """Ask the chain for the fate of a pending transaction, and where nodes cannot tell it any more, the index.
 
-    async def _why(self, known: ChainTransaction) -> Failure:
-        """Return why a transaction failed in its ledger: the network's code, and the contract's error in words."""
-        said = failure_of(known.result)
-        error = contract_error(known.events)
-        if error is None:
-            return said
-        name = await self._names.error_name(error.contract, error.code) if error.contract is not None else None
-        return Failure(said.code, described(error, name))
+        ``telling``: its call cannot succeed without an event of its contract.
+        """
+        proof: Proof | None = None
+        if self._chain is not None:
+            try:
+                proof = await proven(stored, self._chain, self._names)
+            except (SourceError, XdrError) as error:
+                logger.warning("transaction {}: its fate cannot be asked for: {}", stored.hash, error)
+        if proof is not None and proof.state is not State.PENDING:
+            return await self._finished(stored, proof.state, ledger=proof.ledger, result=proof.result, failed=proof.why)
+        if (
+            telling
+            and self._now() > stored.valid_until
+            and await self._run(
+                is_absent, self._storage, stored.hash, stored.contract, stored.accepted_ledger, stored.valid_until
+            )
+        ):
+            return await self._finished(stored, State.FAILED, failed=failure(UNHEARD))
+        return replace(stored, failure=proof.why) if proof is not None and proof.why is not None else stored
 
     async def _finished(self, stored: Stored, state: State, **more: Any) -> Stored:
         finish = partial(store.finish, tx_hash=stored.hash, state=state, now=int(self._now()), **more)
@@ -252,14 +263,14 @@ class Relay:
 
     async def _known(self, stored: Stored, families: Mapping[str, str]) -> Fate:
         found = await self._indexed(stored.hash, families) if stored.state is State.SUCCESS else None
-        return self._fate(stored, found, families)
+        return await self._fate(stored, found, families)
 
-    def _fate(self, stored: Stored, found: Indexed | None, families: Mapping[str, str]) -> Fate:
+    async def _fate(self, stored: Stored, found: Indexed | None, families: Mapping[str, str]) -> Fate:
         streams: tuple[str, ...] = ()
         if stored.state is State.SUCCESS:
             streams = found.streams if found is not None else ()
             if not streams and is_silent(families.get(stored.contract, ""), stored.function):
-                streams = self._named(stored)
+                streams = await in_thread(self._named, stored)
         return Fate(stored.hash, stored.state, stored.ledger, streams, stored.failure, stored.valid_until)
 
     def _named(self, stored: Stored) -> tuple[str, ...]:
@@ -269,5 +280,5 @@ class Relay:
         return (stream_key(stored.contract, stream_id),) if isinstance(stream_id, int) else ()
 
     async def _indexed(self, tx_hash: str, families: Mapping[str, str]) -> Indexed | None:
-        found: Indexed | None = await self._run(indexed, self._storage, tx_hash, families, self._migrated_from)
+        found: Indexed | None = await self._run(indexed, self._storage, tx_hash, tuple(families))
         return found

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 EXPIRED = "expired"
+UNHEARD = "no-success"
+UNDECIDED = "undecided"
 UNREADABLE = "unreadable-result"
+BAD_SEQUENCE = "txBAD_SEQ"
 
 _TEXTS = {
     EXPIRED: "It was not applied before its time was over, and cannot be any more.",
+    UNHEARD: "Its time is over, and the contract has published nothing of it: it did not succeed.",
+    UNDECIDED: "Its time is over, and no ledger that can be asked for tells whether it was applied.",
     UNREADABLE: "The network refused it with a result that this release cannot read.",
     "txTOO_EARLY": "Its time has not begun.",
     "txTOO_LATE": "Its time is over.",
-    "txBAD_SEQ": "Its sequence number is not the account's next: another transaction came first. Build it again.",
+    BAD_SEQUENCE: "Its sequence number is not the account's next: others came first, or are still to come before it.",
     "txBAD_AUTH": "Its signatures do not have the weight that it takes.",
     "txBAD_AUTH_EXTRA": "It has a signature that is not needed.",
     "txINSUFFICIENT_BALANCE": "The account does not have the native token for its fee.",
@@ -37,6 +42,10 @@ class Failure:
 
     code: str
     text: str
+
+
+OVERTAKEN = Failure(BAD_SEQUENCE, "Another transaction used its sequence number up: it cannot be applied any more.")
+"""Why one failed whose sequence number is gone."""
 
 
 def failure(code: str) -> Failure:

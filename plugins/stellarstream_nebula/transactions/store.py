@@ -1,8 +1,11 @@
 """The table of accepted envelopes. Functions take a peewee database, inside ``Storage.read`` or ``Storage.write``.
 
-A row is written before anything is sent, so any worker can hand its envelope in again after a crash. Once final
-(SUCCESS, or FAILED in a ledger or by the clock) it does not change any more; only what a node refused before it was
-in a ledger can be tried again.
+A row is written before anything is sent, so any worker can hand its envelope in again after a crash. It is PENDING
+until its fate is proven, and final then. What a node says when it refuses an envelope is kept beside PENDING: another
+node may have taken it, or take it later.
+
+How much one account can have stored is bounded, but for what is in a ledger, which the account paid for; and nothing
+is kept for longer than :data:`KEPT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -11,11 +14,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from peewee import Database
+from peewee import Database, fn
 
 from stellarstream_nebula.tables import NebulaTransaction as Row
 from stellarstream_nebula.transactions.envelope import Envelope
-from stellarstream_nebula.transactions.results import EXPIRED, Failure
+from stellarstream_nebula.transactions.errors import TooManyPendingError
+from stellarstream_nebula.transactions.results import Failure
+
+MOST_PENDING = 32
+"""Envelopes of one account that may wait for a ledger. Their sequence numbers follow each other."""
+MOST_ENDED = 100
+"""Envelopes of one account that came into no ledger and are kept, the newest."""
+KEPT_SECONDS = 30 * 86_400
+"""How long after its time is over an envelope is kept, with what became of it."""
+_REMOVED_AT_ONCE = 200
+"""Rows removed when one is added: more than are added, and few enough for a short transaction."""
 
 
 class State(StrEnum):
@@ -32,6 +45,8 @@ class Stored:
 
     hash: str
     envelope: bytes
+    account: str
+    sequence: int
     contract: str
     function: str
     state: State
@@ -43,18 +58,15 @@ class Stored:
 
     @property
     def refused(self) -> bool:
-        """Whether a node refused it before it was in a ledger: it may be taken another time."""
-        return self.state is State.FAILED and self.ledger is None and not self.expired
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time was over before it was in a ledger."""
-        return self.failure is not None and self.failure.code == EXPIRED
+        """Whether a node refused it when it was handed in last: it may be taken another time."""
+        return self.state is State.PENDING and self.failure is not None
 
 
 _COLUMNS = (
     Row.hash,
     Row.envelope,
+    Row.account,
+    Row.sequence,
     Row.contract_id,
     Row.function,
     Row.status,
@@ -70,10 +82,13 @@ _COLUMNS = (
 def find(database: Database, tx_hash: str) -> Stored | None:
     """Return the envelope of that hash, None where none was accepted."""
     for row in Row.select(*_COLUMNS).where(Row.hash == tx_hash).tuples().execute(database):
-        found, envelope, contract, function, status, valid_until, accepted, sent_at, ledger, code, text = row
+        found, envelope, account, sequence, contract, function, status, *others = row
+        valid_until, accepted, sent_at, ledger, code, text = others
         return Stored(
             hash=found,
             envelope=bytes(envelope),
+            account=account,
+            sequence=sequence,
             contract=contract,
             function=function,
             state=State(status),
@@ -86,15 +101,38 @@ def find(database: Database, tx_hash: str) -> Stored | None:
     return None
 
 
+Place = tuple[int, str]
+"""Where an envelope stands among those that wait: when its time is over (Unix seconds), and its hash."""
+
+
+def waiting(database: Database, ends: int, untouched_since: int, after: Place | None, most: int) -> list[Place]:
+    """Return up to ``most`` places, in order and behind ``after``, of those that wait and end at ``ends`` or later.
+
+    Only those that were last handed in, or else taken, at ``untouched_since`` or before (Unix seconds).
+    """
+    touched = fn.COALESCE(Row.sent_at, Row.submitted_at)
+    rows = Row.select(Row.valid_until, Row.hash).where(
+        Row.valid_until >= ends, Row.status == State.PENDING, touched <= untouched_since
+    )
+    if after is not None:
+        end, tx_hash = after
+        rows = rows.where((Row.valid_until > end) | ((Row.valid_until == end) & (Row.hash > tx_hash)))
+    return list(rows.order_by(Row.valid_until, Row.hash).limit(most).tuples().execute(database))
+
+
 def accept(database: Database, envelope: Envelope, ledger: int, now: int) -> Stored:
     """Store an envelope that passed every check, unless it is there already; return what is there.
 
-    ``ledger`` is the chain's newest as it is known.
+    ``ledger`` is one in which, and before which, it cannot be. Raises :class:`TooManyPendingError`.
     """
+    if (found := find(database, envelope.hash)) is not None:
+        return found
+    _make_room(database, envelope.account, now)
     Row.insert(
         hash=envelope.hash,
         envelope=envelope.raw,
         account=envelope.account,
+        sequence=envelope.sequence,
         contract_id=envelope.contract,
         function=envelope.function,
         status=State.PENDING,
@@ -108,17 +146,34 @@ def accept(database: Database, envelope: Envelope, ledger: int, now: int) -> Sto
     return found
 
 
+def _make_room(database: Database, account: str, now: int) -> None:
+    """Remove what is kept no longer; raise :class:`TooManyPendingError` where too much of an account waits."""
+    old = Row.select(Row.hash).where(Row.valid_until < now - KEPT_SECONDS).limit(_REMOVED_AT_ONCE)
+    _remove(database, old)
+    own = (Row.account == account) & Row.ledger.is_null()
+    waiting = (Row.status == State.PENDING) & (Row.valid_until >= now)
+    if Row.select().where(own & waiting).count(database) >= MOST_PENDING:
+        raise TooManyPendingError(f"{MOST_PENDING} transactions of {account} wait for a ledger already.")
+    ended = Row.select(Row.hash).where(own & ~waiting).order_by(Row.submitted_at.desc(), Row.hash)
+    _remove(database, ended.limit(_REMOVED_AT_ONCE).offset(MOST_ENDED - 1))
+
+
+def _remove(database: Database, rows: Any) -> None:
+    hashes = [tx_hash for (tx_hash,) in rows.tuples().execute(database)]
+    if hashes:
+        Row.delete().where(Row.hash.in_(hashes)).execute(database)
+
+
 def note_sent(database: Database, tx_hash: str, now: int) -> Stored | None:
     """Note that a node has it; return what is there."""
-    _open(tx_hash, sent_at=now, updated_at=now).execute(database)
+    _open(tx_hash, sent_at=now, error_code=None, error_text=None, updated_at=now).execute(database)
     return find(database, tx_hash)
 
 
-def reopen(database: Database, tx_hash: str, now: int) -> None:
-    """Make what a node refused pending again: it is about to be handed in another time."""
-    Row.update(status=State.PENDING, error_code=None, error_text=None, result=None, sent_at=None, updated_at=now).where(
-        (Row.hash == tx_hash) & (Row.status == State.FAILED) & Row.ledger.is_null() & (Row.error_code != EXPIRED)
-    ).execute(database)
+def note_refused(database: Database, tx_hash: str, now: int, why: Failure) -> Stored | None:
+    """Note that a node refused it, which is no last word; return what is there."""
+    _open(tx_hash, sent_at=now, error_code=why.code, error_text=why.text, updated_at=now).execute(database)
+    return find(database, tx_hash)
 
 
 def finish(
@@ -133,7 +188,7 @@ def finish(
 ) -> Stored | None:
     """Store what became of a transaction, unless that is known already; return what is there.
 
-    A ledger wins over what a node refused: the same envelope may have reached the network another way.
+    A ledger wins over what was concluded without one.
     """
     values = {
         "status": state,

@@ -16,10 +16,20 @@ STATEMENTS = (
         position {integer} NOT NULL,
         after_event {text} NOT NULL,
         step {integer} NOT NULL,
-        clearing {integer} NOT NULL CHECK (clearing IN (0, 1)),
+        clearing {integer} NOT NULL CHECK (clearing IN (0, 1, 2)),
         target {integer} NOT NULL,
         trouble {text},
         updated_at {integer} NOT NULL
+    ) {table}
+    """,
+    """
+    CREATE TABLE projection_contracts (
+        projection {text} NOT NULL,
+        contract_id {text} NOT NULL,
+        fingerprint {text} NOT NULL,
+        phase {text} NOT NULL CHECK (phase IN ('known', 'coming', 'away')),
+        after_event {text} NOT NULL,
+        PRIMARY KEY (projection, contract_id)
     ) {table}
     """,
     """
@@ -55,6 +65,7 @@ STATEMENTS = (
         group_key {text} NOT NULL,
         from_event_id {text} NOT NULL,
         after_key {text} NOT NULL,
+        floor {integer},
         PRIMARY KEY (projection, group_key)
     ) {table}
     """,
@@ -77,6 +88,7 @@ STATEMENTS = (
         closed_at {integer} NOT NULL,
         complete {integer} NOT NULL CHECK (complete IN (0, 1)),
         watermark {integer} NOT NULL,
+        first {integer},
         PRIMARY KEY (projection, contract_id)
     ) {table}
     """,
