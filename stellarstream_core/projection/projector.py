@@ -272,7 +272,7 @@ class Projector:
         )
 
     def _not_journaled(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the entries that the journal lacks: it has those of a contract that was there, of an event that was lost."""
+        """Return the entries that the journal lacks: it has those of a contract that comes back, or of a lost event."""
         ids = sorted({entry.event.id for entry in entries})
         known = self._read(lambda database, name: journal.read_known_entries(database, name, ids))
         return [entry for entry in entries if (entry.event.id, entry.key) not in known]
