@@ -13,10 +13,13 @@ from hypothesis import settings
 from tests.paths import missing
 from tests.postgres import NoPostgresError, server_url, throw_away_database
 
-# a property holds or it does not: how long an example takes says something of the machine alone
-settings.register_profile("here", deadline=None)
-if settings.get_current_profile_name() == "default":
-    settings.load_profile("here")
+# a property holds or it does not: how long an example takes says something of the machine alone; and of examples
+# there are enough to find what is new, not so many that nobody runs the tests
+EXAMPLES = 40
+settings.register_profile(
+    "here", settings.get_profile(settings.get_current_profile_name()), deadline=None, max_examples=EXAMPLES
+)
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

@@ -69,9 +69,10 @@ def create(
     from stellarstream_core.api.auth.key_store import create_key  # noqa: PLC0415 - not needed to show help
 
     found = runtime(ctx, database_url=database)
-    expires_at = None if expires_in is None else int(time.time()) + expires_in * DAY
+    now = int(time.time())
+    expires_at = None if expires_in is None else now + expires_in * DAY
     with closing(found.open_storage(create=True)) as storage:
-        made = create_key(storage, account, scopes, name=name, expires_at=expires_at)
+        made = create_key(storage, account, scopes, name=name, expires_at=expires_at, now=now)
     if as_json:
         print_json({**_to_json(made.info), "key": made.key.get_secret_value()})
     else:

@@ -537,7 +537,7 @@ def instance_of(contract, stream) -> tuple[bytes, bytes]:
 
 
 Streams.TestCase.settings = settings(
-    max_examples=3_000 if DEEP else 200,
+    max_examples=3_000 if DEEP else 60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

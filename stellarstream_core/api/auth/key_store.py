@@ -117,9 +117,13 @@ def create_key(
     *,
     name: str = "",
     expires_at: int | None = None,
+    now: int | None = None,
 ) -> NewKey:
-    """Make a key for an account (G… or C…). Raises ``KeyRequestError`` where it makes no sense."""
-    now = int(time.time())
+    """Make a key for an account (G… or C…). Raises ``KeyRequestError`` where it makes no sense.
+
+    ``now`` is when it is made (Unix seconds; None: the present moment).
+    """
+    now = int(time.time()) if now is None else now
     _check_account(account)
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise KeyRequestError(f"A key's name is at most {LONGEST_NAME} printable characters.")
