@@ -67,6 +67,7 @@ def plugin(tmp_path):
             "STELLARSTREAM_DATABASE_URL": f"sqlite:///{tmp_path / 'test.db'}",
             "STELLARSTREAM_ALLOWED_PLUGINS": allowed,
             "STELLARSTREAM_RPC_URL": "http://127.0.0.1:9",
+            "STELLARSTREAM_PLUGINS__SOROBAN_RPC__MAX_RETRIES": "0",
             "STELLARSTREAM_CONTRACTS": CONTRACT,
         }
 
