@@ -80,6 +80,31 @@ def place(event: str, streams: int) -> tuple[str, str, str]:
     return slot, ledger, f"lpad(({toid})::text, 19, '0') || '-' || lpad(({event})::text, 10, '0')"
 
 
+def without_indexes(connection: psycopg.Connection) -> list[str]:
+    """Take indexes and log off the tables that are filled; return the statements that bring the indexes back."""
+    filled = "c.relname = 'events' OR c.relname LIKE 'nebula_%' OR c.relname = 'projection_entries'"
+    named = f"n.nspname = 'public' AND c.relkind = 'r' AND ({filled})"
+    tables = f"pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND {named}"
+    for (table,) in connection.execute(f"SELECT c.oid::regclass::text FROM {tables}").fetchall():
+        connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
+    keys = connection.execute(
+        f"SELECT c.oid::regclass::text, k.conname, pg_get_constraintdef(k.oid) FROM {tables} "
+        "JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('p', 'u')"
+    ).fetchall()
+    for table, name, _ in keys:
+        connection.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    indexes = connection.execute(
+        f"SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM {tables} "
+        "JOIN pg_index i ON i.indrelid = c.oid"
+    ).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}")
+    return [
+        *(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}' for table, name, definition in keys),
+        *(definition for _, definition in indexes),
+    ]
+
+
 def fill(url: str, streams: int) -> None:
     """Write the rows of so many streams."""
     state, (created, claimed) = samples()
@@ -91,8 +116,8 @@ def fill(url: str, streams: int) -> None:
     last = FIRST_LEDGER + (streams + EVENTS * (streams // 8)) // 50 + 10
     with psycopg.connect(url, autocommit=True) as connection:
         run = connection.execute
-        run("SET synchronous_commit = off")
         run("SET maintenance_work_mem = '512MB'")
+        later = without_indexes(connection)
         run("CREATE UNLOGGED TABLE people (n bigint PRIMARY KEY, address text)")
         with connection.cursor() as cursor, cursor.copy("COPY people FROM STDIN") as copy:
             for row in enumerate(people):
@@ -153,6 +178,8 @@ def fill(url: str, streams: int) -> None:
         }.items():
             run(f"INSERT INTO {table} {rows}")
         run("DROP TABLE made, people")
+        for statement in later:
+            run(statement)
         run("VACUUM ANALYZE")
 
 

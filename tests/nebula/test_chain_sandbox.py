@@ -24,7 +24,8 @@ from stellarstream_soroban_rpc.chain_client import SorobanRpcChainClient
 from stellarstream_soroban_rpc.settings import SECTION, SorobanRpcSettings
 
 QUIET = SandboxConfig(ledgers=200, genesis_time=1_800_000_000, port=0, live=False)
-LIVE = SandboxConfig(ledgers=60, close_time=0.3, port=0)
+LIVE = SandboxConfig(ledgers=60, close_time=0.3, port=0, transactions=0, burst_every=0)
+"""Alice herself sends nothing: a sequence number that is read stays hers to use."""
 
 
 @pytest.fixture
