@@ -31,6 +31,6 @@ class InvoiceLinkSettings(BaseModel):
 
             try:
                 Keypair.from_secret(value.get_secret_value())
-            except Exception:  # noqa: BLE001 - whatever it says may hold the seed
+            except Exception:
                 raise ValueError("this is no secret seed (S…)") from None
         return value
