@@ -119,7 +119,9 @@ class ChainTransaction:
     """A transaction's fate. The node knows the ledgers ``oldest`` to ``latest``; ``latest_closed_at`` is Unix seconds.
 
     ``ledger`` and ``result`` (XDR of ``TransactionResult``) are there where it was applied; ``events`` are its
-    diagnostics, as far as the node keeps them.
+    diagnostics, as far as the node keeps them. ``envelope`` is XDR of its ``TransactionEnvelope``, None where the node
+    does not tell it or this release cannot check it: the transaction that was asked for, or the fee bump that carried
+    it. The hash says nothing of the signatures in it.
     """
 
     status: TransactionStatus
@@ -129,6 +131,7 @@ class ChainTransaction:
     ledger: int | None = None
     result: bytes | None = None
     events: tuple[DiagnosticEvent, ...] = ()
+    envelope: bytes | None = None
 
 
 class ChainClient(Protocol):

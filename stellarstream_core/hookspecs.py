@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
+    from peewee import Database
     from pydantic import BaseModel
 
     from stellarstream_core.api.routes import Route
@@ -117,6 +118,23 @@ class ExportSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GaugeSpec:
+    """A gauge at ``/metrics``, called ``stellarstream_NAME``: the same number whichever worker is asked.
+
+    ``name`` and ``labels`` have small letters, digits and ``_``. The name should begin with the plugin's own; it is
+    none of the framework's, and does not end as another kind's samples do (``_total``, ``_count``, ``_sum``, …).
+    ``help`` is one line. ``read`` gets a peewee database inside a read-only snapshot, which all gauges of a scrape
+    share, and the time (Unix seconds). It yields at most a thousand pairs: the labels' values in the order of
+    ``labels``, no values twice, and a number. A scrape waits for it, five seconds at the most.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    read: Callable[[Database, float], Iterable[tuple[tuple[str, ...], float]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """A check's answer: fine or not, and one sentence that says what to do if not."""
 
@@ -208,6 +226,22 @@ def register_commands() -> Sequence[CommandSpec]:
 @hookspec
 def register_exports() -> Sequence[ExportSpec]:
     """Return the kinds of records the plugin adds to ``stellarstream export``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def stellar_toml_entries(settings: Settings) -> Mapping[str, str]:
+    """Return entries the plugin adds to the top of ``/.well-known/stellar.toml`` (SEP-1), by name; empty for none.
+
+    A name has capital letters, digits and ``_``, and is none that the framework or another plugin writes. It is
+    asked when the API starts.
+    """
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_gauges() -> Sequence[GaugeSpec]:
+    """Return the gauges the plugin adds to ``/metrics``; they are read from the database at each scrape."""
     raise AssertionError("a hook specification is never called")
 
 

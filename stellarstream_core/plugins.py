@@ -9,7 +9,7 @@ rest goes on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -28,6 +28,7 @@ from stellarstream_core.hookspecs import (
     HOOK_NAMES,
     CommandSpec,
     ExportSpec,
+    GaugeSpec,
     HealthCheck,
     ModelSet,
     PluginSettings,
@@ -48,6 +49,10 @@ BUILT_IN = "stellarstream"
 """The distribution whose plugins are built in."""
 FAULTS = (Exception, SystemExit)
 """What counts as a fault of the plugin that raised it; Ctrl-C and a cancelled task are not its doing."""
+
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_OTHER_KINDS = ("_total", "_created", "_bucket", "_count", "_sum", "_info")
+"""Ends of samples of other kinds of metrics."""
 
 State = Literal["active", "broken", "not allowed", "switched off"]
 ResultT = TypeVar("ResultT")
@@ -75,7 +80,8 @@ class Plugin:
 class _Answer(Generic[ResultT]):
     """What a hook promises. ``fault`` says what is wrong with one result, or None.
 
-    Names that are the same after ``same`` cannot be offered twice.
+    Names that are the same after ``same`` cannot be offered twice. An answer is one result, a list of ``many``, or,
+    where it is ``keyed``, a mapping whose pairs are the results.
     """
 
     hook: str
@@ -83,6 +89,7 @@ class _Answer(Generic[ResultT]):
     name: Callable[[ResultT], str]
     fault: Callable[[Any], str | None]
     many: bool = True
+    keyed: bool = False
     same: Callable[[str], str] = str
 
     def read(self, answers: Sequence[Any]) -> dict[str, ResultT]:
@@ -90,6 +97,10 @@ class _Answer(Generic[ResultT]):
         if len(answers) != 1:
             raise TypeError(f"{self.hook} returned {'nothing' if not answers else 'more than one answer'}")
         (answer,) = answers
+        if self.keyed:
+            if not isinstance(answer, Mapping):
+                raise TypeError(f"{self.hook} must return a mapping, not {type(answer).__name__}")
+            answer = list(answer.items())
         if self.many and not isinstance(answer, (list, tuple)):
             raise TypeError(f"{self.hook} must return a list, not {type(answer).__name__}")
         offered: dict[str, ResultT] = {}
@@ -163,6 +174,30 @@ def _route_fault(result: Any) -> str | None:
     return _shape(Route)(result) or result.fault()
 
 
+def _gauge_fault(result: Any) -> str | None:
+    if fault := _shape(GaugeSpec, "read")(result):
+        return fault
+    if not _is_metric_name(result.name) or result.name.endswith(_OTHER_KINDS):
+        return f"a gauge whose name cannot be a gauge's: {result.name!r}"
+    if not isinstance(result.labels, tuple) or not all(map(_is_metric_name, result.labels)):
+        return f"the gauge {result.name!r} with labels that cannot be any: {result.labels!r}"
+    if len(set(result.labels)) < len(result.labels):
+        return f"the gauge {result.name!r} with a label twice: {result.labels!r}"
+    if not isinstance(result.help, str) or not result.help or not result.help.isprintable():
+        return f"the gauge {result.name!r} without a line that explains it"
+    return None
+
+
+def _is_metric_name(name: object) -> bool:
+    return isinstance(name, str) and _METRIC_NAME.fullmatch(name) is not None
+
+
+def _toml_fault(result: Any) -> str | None:
+    from stellarstream_core.api.auth.stellar_toml import entry_fault  # noqa: PLC0415 - only 'serve' asks for entries
+
+    return entry_fault(*result)
+
+
 def _sink_fault(result: Any) -> str | None:
     if not isinstance(getattr(result, "name", None), str):
         return f"a sink whose name is no text: {type(result).__name__}"
@@ -198,6 +233,10 @@ _CHECKS: _Answer[HealthCheck] = _Answer(
     "health_checks", "health check", lambda check: check.name, _shape(HealthCheck, "run")
 )
 _ROUTES: _Answer[Route] = _Answer("register_routes", "route", lambda route: route.name, _route_fault)
+_GAUGES: _Answer[GaugeSpec] = _Answer("register_gauges", "gauge", lambda gauge: gauge.name, _gauge_fault)
+_TOML_ENTRIES: _Answer[tuple[str, str]] = _Answer(
+    "stellar_toml_entries", "entry of stellar.toml", lambda entry: entry[0], _toml_fault, keyed=True
+)
 _SINKS: _Answer[Sink] = _Answer("register_sinks", "sink", lambda sink: sink.name, _sink_fault)
 
 
@@ -302,11 +341,19 @@ class Plugins:
         """Return the API routes that plugins add, by method and path."""
         return self._ask(_ROUTES)
 
+    def gauges(self) -> dict[str, GaugeSpec]:
+        """Return the gauges that plugins add to ``/metrics``, by name."""
+        return self._ask(_GAUGES)
+
+    def stellar_toml_entries(self, settings: Settings) -> dict[str, str]:
+        """Return the entries that plugins add to stellar.toml, by name."""
+        return dict(self._ask(_TOML_ENTRIES, settings=settings).values())
+
     def ask_all(self) -> None:
         """Ask for everything that needs no settings, so that whoever breaks is known to be broken."""
         self.settings_sections(), self.models(), self.sources(), self.chain_clients()
         self.storages(), self.commands(), self.health_checks(), self.routes()
-        self.decoders(), self.projections(), self.exports()
+        self.decoders(), self.projections(), self.exports(), self.gauges()
 
     def ask_offered(self, hook: str, **arguments: object) -> list[tuple[str, Any]]:
         """Ask a hook that a plugin offers; return each plugin's name with its answer, built-in ones first.

@@ -111,7 +111,7 @@ def read_chain_transaction(result: object, tx_hash: str, passphrase: str) -> Cha
     """Check a ``getTransaction`` result; raise :class:`BadPageError`.
 
     Where the envelope is told it must be the one that has this hash in the network of ``passphrase``, or a fee bump
-    around it; a status must be what the result says.
+    around it, and is part of what is returned; a status must be what the result says.
     """
     answer = _object(result)
     try:
@@ -124,32 +124,34 @@ def read_chain_transaction(result: object, tx_hash: str, passphrase: str) -> Cha
         raise BadPageError("its oldest ledger comes after its latest")
     if status is TransactionStatus.NOT_FOUND:
         return ChainTransaction(status, latest, closed_at, oldest)
-    _check_identity(answer, tx_hash, passphrase)
+    envelope = _identified(answer, tx_hash, passphrase)
     found = _xdr(answer.get("resultXdr"), "result", check_result)
     if (int.from_bytes(found[8:12], "big") in _SUCCEEDED) is not (status is TransactionStatus.SUCCESS):
         raise BadPageError("its status is not what its result says")
     ledger = _ledger(answer, "ledger", latest)
-    return ChainTransaction(status, latest, closed_at, oldest, ledger, found, _events_of(answer))
+    return ChainTransaction(status, latest, closed_at, oldest, ledger, found, _events_of(answer), envelope)
 
 
-def _check_identity(answer: Mapping[str, Any], tx_hash: str, passphrase: str) -> None:
+def _identified(answer: Mapping[str, Any], tx_hash: str, passphrase: str) -> bytes | None:
+    """Check that an answer is about a transaction; return its envelope where that is told and can be checked."""
     named = answer.get("txHash")
     if named is not None and named != tx_hash and answer.get("feeBump") is not True:
         raise BadPageError("it is about another transaction")
     envelope = answer.get("envelopeXdr")
     if not envelope:
-        return
+        return None
     raw = _base64(envelope, "envelope")
     try:
         hashes = {envelope_hash(raw, passphrase).hex()}
         if int.from_bytes(raw[:4], "big") == _FEE_BUMP:
             hashes.add(envelope_hash(_inner(raw), passphrase).hex())
     except ProtocolUpgradeNeededError:
-        return  # it cannot be checked by this release
+        return None  # it cannot be checked by this release
     except XdrError:
         raise BadPageError("its envelope cannot be read") from None
     if tx_hash not in hashes:
         raise BadPageError("its envelope is of another transaction")
+    return raw
 
 
 def _inner(fee_bump: bytes) -> bytes:

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from stellarstream_core import __version__
-from stellarstream_core.api.metrics_facts import Facts, facts_metrics
+from stellarstream_core.api.metrics_facts import EVERY_FACT, Facts, facts_metrics
 from stellarstream_core.api.metrics_folder import MetricsFolder
 from stellarstream_core.errors import StellarStreamError
 
@@ -31,6 +31,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER_METHOD = "other"
 """How the methods that clients invent are counted: each label value is kept for ever."""
 
+_SAMPLES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created")}
+"""Ends of samples' names, by the type of a metric, beside its own name."""
 _ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -81,6 +83,13 @@ class Metrics:
             reason = getattr(error, "strerror", None) or error
             logger.warning("metrics cannot be shared ({}: {}): each worker tells its own", folder, reason)
             return cls()
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """The names of all metrics and samples that are the framework's own."""
+        metrics = [metric for made in self._made for metric in made.describe()]
+        metrics += [*facts_metrics(PREFIX, EVERY_FACT), _build()]
+        return frozenset(metric.name + end for metric in metrics for end in ("", *_SAMPLES.get(metric.type, ())))
 
     @property
     def shared(self) -> bool:
@@ -151,14 +160,19 @@ class Metrics:
 
     # --- telling --------------------------------------------------------------------------------
 
-    def render(self, accept: str | None = None, facts: Facts | Callable[[], Facts] | None = None) -> tuple[bytes, str]:
+    def render(
+        self,
+        accept: str | None = None,
+        facts: Facts | Callable[[], Facts] | None = None,
+        gauges: Sequence[Metric] = (),
+    ) -> tuple[bytes, str]:
         """Return the metrics of all workers and their content type, OpenMetrics where ``accept`` asks for it.
 
         ``facts`` are those of the database, or a function that reads them; where it fails the answer
-        says so and tells the rest. Takes milliseconds, and may wait for another worker that does the
-        same: call it in a thread. Raises ``OSError`` where the folder cannot be read.
+        says so and tells the rest. ``gauges`` are those of plugins. Takes milliseconds, and may wait for
+        another worker that does the same: call it in a thread. Raises ``OSError`` where the folder cannot be read.
         """
-        told: list[Metric] = []
+        told = list(gauges)
         if facts is not None:
             told += facts_metrics(PREFIX, facts if isinstance(facts, Facts) else _read(facts))
         if self._folder is None:

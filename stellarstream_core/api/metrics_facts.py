@@ -47,6 +47,9 @@ class Facts:
         return max(0, self.tip - self.watermark)
 
 
+EVERY_FACT = Facts(watermark=0, tip=0, lag_seconds=0, events=0, conflicts=0, position=0, gaps=0, sources={"": True})
+"""With nothing left out: for the names of all metrics."""
+
 _GAUGES = (
     ("watermark", "watermark_ledger", "Last ledger of the unbroken coverage."),
     ("tip", "tip_ledger", "Newest ledger of the network that is known of."),

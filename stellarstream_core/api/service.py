@@ -33,6 +33,7 @@ from stellarstream_core.api.limits.rate import MemoryRateLimiter, RateLimiter
 from stellarstream_core.api.live.feed import Feed
 from stellarstream_core.api.live.limits import LiveLimits
 from stellarstream_core.api.metrics import Metrics
+from stellarstream_core.api.metrics_gauges import PluginGauges
 from stellarstream_core.api.minutes import EventMinutes
 from stellarstream_core.api.moments import Moments
 from stellarstream_core.api.openapi import describe
@@ -63,8 +64,9 @@ class ApiService:
 
     ``database`` runs functions that read or write; ``knowledge`` says what is covered; ``feed`` hears of
     commits; ``cursors`` makes cursors; ``sources`` knows the network's tip; ``sync`` tells
-    how far the database is; ``chain`` reads the chain and hands in transactions, None where no access to it
-    is configured; ``kept`` holds answers that never change. ``draining`` is set once this worker is about to end.
+    how far the database is; ``gauges`` reads those of plugins; ``chain`` reads the chain and hands in transactions,
+    None where no access to it is configured; ``kept`` holds answers that never change. ``draining`` is set once this
+    worker is about to end.
     """
 
     runtime: Runtime
@@ -78,6 +80,7 @@ class ApiService:
     sources: SourceWatch
     sync: SyncReader
     metrics: Metrics
+    gauges: PluginGauges
     minutes: EventMinutes
     limits: Admission
     authenticator: Authenticator
@@ -188,7 +191,10 @@ async def open_service(
         moments = Moments(database)
         minutes = EventMinutes()
         feed.on_commit(minutes.committed)
+        gauges = PluginGauges(runtime, database, metrics)
+        gauges.offered(), runtime.plugins.stellar_toml_entries(settings)  # who breaks here offers no routes either
         routes = routes_of(runtime.plugins)
+        entries = runtime.plugins.stellar_toml_entries(settings)
         metrics.set_broken_plugins(len(runtime.plugins.broken))
         api = ApiService(
             runtime=runtime,
@@ -202,6 +208,7 @@ async def open_service(
             sources=sources,
             sync=SyncReader(database, runtime, sources, moments, lambda: feed.now),
             metrics=metrics,
+            gauges=gauges,
             minutes=minutes,
             limits=limits,
             authenticator=Authenticator(tokens, keys),
@@ -210,7 +217,9 @@ async def open_service(
             idempotency=Once(database),
             addresses=AddressReader(settings.trusted_proxies),
             cors=Cors(settings.cors_origins or [settings.frontend_url]),
-            stellar_toml=stellar_toml(site, settings.passphrase, challenges.account if chain is not None else None),
+            stellar_toml=stellar_toml(
+                site, settings.passphrase, challenges.account if chain is not None else None, entries
+            ),
             openapi=_described(routes, site),
             chain=chain,
         )

@@ -20,6 +20,7 @@ from stellarstream_core.hookspecs import (
     HOOK_NAMES,
     CommandSpec,
     ExportSpec,
+    GaugeSpec,
     Health,
     HealthCheck,
     ModelSet,
@@ -285,6 +286,92 @@ def test_hook_register_commands_gives_commands(plugin):
     command = CommandSpec("greet", "made_a:greet", "Say hello.")
     found = Plugins.load(found=[plugin("a", register_commands=lambda: [command])])
     assert found.commands() == {"greet": command}
+
+
+def test_hook_stellar_toml_entries_gives_entries_for_the_settings(plugin):
+    found = Plugins.load(
+        found=[
+            plugin("a", stellar_toml_entries=lambda settings: {"URI_REQUEST_SIGNING_KEY": settings.network}),
+            plugin("b", stellar_toml_entries=lambda: {"ORG_A": "x", "ORG_B": "y"}),
+            plugin("c", stellar_toml_entries=lambda: {}),
+        ]
+    )
+    entries = found.stellar_toml_entries(load_settings(environ={}))
+    assert entries == {"URI_REQUEST_SIGNING_KEY": "testnet", "ORG_A": "x", "ORG_B": "y"}
+    assert found.broken == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3, "text", ["NAME"], [("NAME", "x")], {"name": "x"}, {"SIGNING_KEY": "x"}, {"NAME": 3}, {3: "x"}],
+    ids=repr,
+)
+def test_entries_that_are_none_make_their_plugin_broken_and_none_of_them_is_kept(plugin, answer):
+    wrong = {"FINE": "x", **answer} if isinstance(answer, dict) else answer
+    found = Plugins.load(
+        found=[
+            plugin("bad", stellar_toml_entries=lambda settings: wrong),
+            plugin("good", stellar_toml_entries=lambda settings: {"GOOD": "x"}),
+        ]
+    )
+    assert found.stellar_toml_entries(load_settings(environ={})) == {"GOOD": "x"}
+    assert [p.name for p in found.broken] == ["bad"]
+
+
+def test_an_entry_that_another_plugin_has_makes_the_later_plugin_broken(plugin):
+    found = Plugins.load(
+        found=[
+            plugin("later", stellar_toml_entries=lambda: {"OTHER": "x", "KEY": "later"}),
+            plugin("core", "stellarstream", stellar_toml_entries=lambda: {"KEY": "first"}),
+        ]
+    )
+    assert found.stellar_toml_entries(load_settings(environ={})) == {"KEY": "first"}
+    assert [p.name for p in found.broken] == ["later"]
+
+
+def gauge(name: str = "weather_stations", **other: object) -> GaugeSpec:
+    values = {"help": "Stations.", "labels": ("city",), "read": lambda _database, _now: [], **other}
+    return GaugeSpec(name, **values)
+
+
+def test_hook_register_gauges_gives_gauges_by_name(plugin):
+    one, two = gauge("weather_stations"), gauge("weather_rain_2", labels=())
+    found = Plugins.load(found=[plugin("a", register_gauges=lambda: [one, two])])
+    assert found.gauges() == {"weather_stations": one, "weather_rain_2": two}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        gauge(""),
+        gauge(None),
+        gauge("Weather"),
+        gauge("weather-stations"),
+        gauge("weather stations"),
+        gauge("2_stations"),
+        gauge("_stations"),
+        *(gauge(f"weather_{end}") for end in ("total", "created", "bucket", "count", "sum", "info")),
+        gauge(help=""),
+        gauge(help=None),
+        gauge(help="two\nlines"),
+        gauge(help="\ud800"),
+        gauge(labels=["city"]),
+        gauge(labels="city"),
+        gauge(labels=None),
+        gauge(labels=("City",)),
+        gauge(labels=("__name__",)),
+        gauge(labels=(3,)),
+        gauge(labels=("city", "city")),
+        gauge(read=None),
+        spec("weather"),
+    ],
+    ids=lambda wrong: ascii(wrong)[:60],
+)
+def test_a_gauge_that_cannot_be_told_makes_its_plugin_broken(plugin, wrong):
+    found = Plugins.load(found=[plugin("bad", register_gauges=lambda: [gauge("weather_fine"), wrong])])
+    found.ask_all()
+    assert found.gauges() == {}
+    assert [p.name for p in found.broken] == ["bad"]
 
 
 def test_hook_health_checks_gives_checks(plugin):

@@ -254,6 +254,27 @@ async def test_what_is_built_is_what_was_simulated_with_the_accounts_next_sequen
     assert arguments == [scval.to_uint64(3), scval.to_address(ALICE.public_key)]
 
 
+@pytest.mark.parametrize(
+    ("until", "ends"), [(None, NOW + 60), (NOW + 61, NOW + 60), (NOW + 59, NOW + 59), (NOW + 6, NOW + 6)]
+)
+async def test_a_transaction_is_valid_no_longer_than_its_caller_wants(until, ends):
+    chain = Chain(ALICE)
+    chain.simulation = works()
+    call = calls.withdraw(SECOND, V2, 3, ALICE.public_key)
+    built = await builder(chain, transaction_seconds=60).build(call, ALICE.public_key, until)
+    bounds = TransactionEnvelope.from_xdr(built.xdr, PASSPHRASE).transaction.preconditions.time_bounds
+    assert (bounds.min_time, bounds.max_time, built.valid_until) == (0, ends, ends)
+
+
+@pytest.mark.parametrize("until", [NOW + 5, NOW, NOW - 1, 0])
+async def test_what_nobody_could_hand_in_in_time_is_not_built(until):
+    chain = Chain(ALICE)
+    with pytest.raises(ValueError, match="too late") as caught:
+        await builder(chain).build(calls.withdraw(SECOND, V2, 3, ALICE.public_key), ALICE.public_key, until)
+    assert not isinstance(caught.value, ApiProblem)
+    assert chain.asked == {}, "nothing was asked for it"
+
+
 async def test_a_node_that_asks_more_than_its_data_says_is_paid_what_it_asks():
     chain = Chain(ALICE)
     chain.simulation = works(min_resource_fee=20_000)

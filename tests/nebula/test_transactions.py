@@ -350,6 +350,26 @@ def test_what_was_taken_is_followed_though_nobody_asks_for_it(api, chain, key):
     assert found == ("SUCCESS", 104)
 
 
+def test_what_a_plugin_notes_of_an_envelope_is_stored_with_it_and_it_is_followed(api, chain, monkeypatch):
+    monkeypatch.setattr(service, "FOLLOW_SECONDS", (0.01, 0.01))
+    shared, noted, envelope = api.service.part(Transactions), [], live()
+    text = signed(envelope, ALICE)
+
+    def refuse(_database) -> None:
+        raise KeyError("the plugin's own")
+
+    with pytest.raises(KeyError, match="the plugin's own"):
+        api.run(shared.submit(text, refuse))
+    assert look(api, envelope.hash_hex()).status == 404
+    fate = api.run(shared.submit(text, lambda database: noted.append(store.find(database, envelope.hash_hex()).hash)))
+    assert noted == [fate.hash] == [envelope.hash_hex()]
+    chain.applied(fate.hash, chain.ledger)
+    deadline = time.monotonic() + 10
+    while look(api, fate.hash).json["status"] != "SUCCESS":
+        assert time.monotonic() < deadline
+    assert len(chain.handed) == 1
+
+
 async def test_what_a_worker_left_behind_is_handed_in_by_the_next_one_though_nobody_asks(sqlite_url, monkeypatch):  # noqa: F811
     """The first is stopped while no node answers; the second takes no request of these routes at all."""
     monkeypatch.setattr(service, "SWEEP_SECONDS", 0.05)

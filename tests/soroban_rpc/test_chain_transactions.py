@@ -279,8 +279,24 @@ async def test_a_transactions_fate_is_told_in_the_shapes_of_every_version(versio
     wanted = TransactionStatus.SUCCESS if succeeded else TransactionStatus.FAILED
     assert (found.status, found.latest, found.latest_closed_at, found.oldest) == (wanted, LATEST, closed_at, 1)
     assert (found.ledger, found.result) == (LATEST - 1, result_xdr(0 if succeeded else -1))
+    assert found.envelope == ENVELOPE, "the very bytes that were handed in"
     named = [(event.contract, event.topics[1][8:13], event.successful) for event in found.events]
     assert named == [(A, b"error", False), *([(A, b"claim", True)] if version >= 23 else [])]
+
+
+@pytest.mark.parametrize("missing", [..., "", None])
+async def test_an_envelope_that_the_node_does_not_tell_is_none(missing):
+    async with relay_node() as made, chain(made) as opened:
+        assert (await opened.transaction(HASH)).envelope is None, "of one that is not known"
+        answer = made.transaction
+
+        def without(params, view):
+            found = {**answer(params, view), "envelopeXdr": missing}
+            return {name: value for name, value in found.items() if value is not ...}
+
+        made.transaction = without
+        found = await applied(opened, made)
+    assert (found.status, found.envelope) == (TransactionStatus.SUCCESS, None)
 
 
 async def test_a_contract_event_among_the_diagnostics_is_told_once():
@@ -429,10 +445,21 @@ def test_a_fee_bump_is_known_under_its_own_hash_and_that_of_what_it_carries(muxe
         bumped = FeeBumpTransactionEnvelope(FeeBumpTransaction(source, bumped.transaction.fee, SIGNED), PASSPHRASE)
     bumped.sign(payer)
     answer = told(feeBump=True, txHash=bumped.hash_hex(), envelopeXdr=text(raw(bumped)), resultXdr=text(result_xdr(0)))
-    assert read(answer).ledger == 900
-    assert read_chain_transaction(answer, bumped.hash_hex(), PASSPHRASE).ledger == 900
+    for tx_hash in (HASH, bumped.hash_hex()):
+        found = read_chain_transaction(answer, tx_hash, PASSPHRASE)
+        assert (found.ledger, found.envelope) == (900, raw(bumped))
     with pytest.raises(BadPageError):
         read_chain_transaction(answer, OTHER.hash_hex(), PASSPHRASE)
+
+
+def test_an_envelope_of_a_newer_protocol_is_not_handed_on_and_the_fate_is_told():
+    one_call = b"".join(
+        number.to_bytes(4, "big") for number in (1, 0, 24)
+    )  # operations, no source, INVOKE_HOST_FUNCTION
+    assert ENVELOPE.count(one_call) == 1
+    newer = ENVELOPE.replace(one_call, one_call[:-1] + b"\x63")
+    found = read(told(envelopeXdr=text(newer)))
+    assert (found.status, found.envelope) == (TransactionStatus.SUCCESS, None)
 
 
 junk = st.recursive(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from stellar_sdk import TransactionEnvelope, xdr
 
 LAST_SEQUENCE = 2**63 - 1
+SHORTEST_SECONDS = 5
+"""How long a transaction must still be valid when it is built: ledgers close every five seconds."""
 MOST_FEE = 2**32 - 1
 """Stroops: a transaction's fee has 32 bits."""
 
@@ -69,12 +71,15 @@ class Builder:
         self._names = names
         self._now = now
 
-    async def build(self, call: Call, account: str) -> Built:
-        """Return the transaction of a call by an account (G…).
+    async def build(self, call: Call, account: str, until: int | None = None) -> Built:
+        """Return the transaction of a call by an account (G…). It is valid no longer than ``until`` (Unix seconds).
 
-        Raises ``SimulationFailedError``, ``AccountNotFoundError``, ``RestoreNeededError``, ``SequenceUsedUpError``,
-        ``OtherSignersNeededError`` and ``ChainUnavailableError``.
+        Raises ``ValueError`` where that is within :data:`SHORTEST_SECONDS` or over, ``SimulationFailedError``,
+        ``AccountNotFoundError``, ``RestoreNeededError``, ``SequenceUsedUpError``, ``OtherSignersNeededError`` and
+        ``ChainUnavailableError``.
         """
+        if until is not None and until <= (now := self._now()) + SHORTEST_SECONDS:
+            raise ValueError(f"at {now:.0f} it is too late for a transaction that is valid until {until}")
         try:
             account_id_bytes(account)
         except InvalidStrkeyError:  # a key of the API may be a contract's
@@ -85,6 +90,8 @@ class Builder:
         if entry.sequence >= LAST_SEQUENCE:
             raise SequenceUsedUpError(f"The account {account} has used its last sequence number.")
         valid_until = int(self._now()) + self._settings.transaction_seconds
+        if until is not None:
+            valid_until = min(valid_until, until)
         envelope = await in_thread(self._draft, call, account, entry.sequence, valid_until)
         simulation = await asked(self._chain.simulate(_bytes(envelope)), "a call cannot be simulated")
         if simulation.error is not None:

@@ -34,7 +34,7 @@ from stellarstream_nebula.transactions.fate import Proof, proven
 from stellarstream_nebula.transactions.indexed import Indexed, indexed, is_absent
 from stellarstream_nebula.transactions.refusals import ErrorNames
 from stellarstream_nebula.transactions.results import UNHEARD, Failure, failure, failure_of
-from stellarstream_nebula.transactions.store import State, Stored
+from stellarstream_nebula.transactions.store import Noted, State, Stored
 from stellarstream_nebula.transactions.threads import in_thread
 
 TRIES = 3
@@ -98,29 +98,39 @@ class Relay:
         self._write = write
         self._now = now
         self._pause = pause
-        self._submitting: Flights[bytes, Fate] = Flights()
+        self._submitting: Flights[tuple[bytes, object], Fate] = Flights()
         self._looks: ExpiringCache[str, Stored] = ExpiringCache(_LOOKS, lambda _: LOOK_SECONDS, clock=clock)
 
-    async def submit(self, text: str, families: Mapping[str, str]) -> Fate:
+    async def submit(self, text: str, families: Mapping[str, str], noted: Noted | None = None) -> Fate:
         """Take a signed envelope (base64), hand it in, and return what is known of it then.
 
         ``families`` are those of the served contracts. What was taken before is not checked again, and what comes
-        several times at once is taken once: who comes meanwhile gets the first one's answer. Raises the
-        ``EnvelopeError`` that says why it is not relayed, ``AccountNotFoundError``, ``ChainUnavailableError``
-        and what the storage raises; nothing was sent then.
+        several times at once is taken once: who comes meanwhile gets the first one's answer.
+
+        ``noted`` writes what the caller has to say of it, in the transaction that stores the envelope and before it
+        is sent; for one that is stored already, whatever became of it, in a transaction of its own. Where it raises,
+        nothing is stored and nothing sent by this call. Whoever has something to note shares no answer: each one's
+        ``noted`` runs, once.
+
+        Raises the ``EnvelopeError`` that says why it is not relayed, ``AccountNotFoundError``,
+        ``ChainUnavailableError``, what the storage raises and what ``noted`` raises; nothing was sent then.
         """
         envelope = await in_thread(parsed, text, self._passphrase)
         # not by its hash: another one of the same hash may have other signatures, and another answer
-        return await self._submitting.join(envelope.raw, partial(self._submitted, envelope, families))
+        key = (envelope.raw, object() if noted is not None else None)
+        return await self._submitting.join(key, partial(self._submitted, envelope, families, noted))
 
-    async def _submitted(self, envelope: Envelope, families: Mapping[str, str]) -> Fate:
+    async def _submitted(self, envelope: Envelope, families: Mapping[str, str], noted: Noted | None) -> Fate:
         stored: Stored | None = await self._run(self._storage.read, partial(store.find, tx_hash=envelope.hash))
         if stored is not None:
+            if noted is not None:
+                await self._write(self._storage.write, noted)
             return await self._known(await self._continued(stored), families)
         check(envelope, families, self._now())
         ledger = await self._checked_by_chain(envelope)
         stored = await self._write(
-            self._storage.write, partial(store.accept, envelope=envelope, ledger=ledger, now=int(self._now()))
+            self._storage.write,
+            partial(store.accept, envelope=envelope, ledger=ledger, now=int(self._now()), noted=noted),
         )
         if stored.state is State.PENDING:
             with suppress(TimeoutError):  # it is stored: whoever asks for it has it handed in again

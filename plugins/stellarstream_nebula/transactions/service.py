@@ -20,7 +20,7 @@ from stellarstream_nebula.transactions.chain import require_chain
 from stellarstream_nebula.transactions.contracts import ServedContracts
 from stellarstream_nebula.transactions.refusals import ErrorNames
 from stellarstream_nebula.transactions.relay import Fate, Relay
-from stellarstream_nebula.transactions.store import Place, State
+from stellarstream_nebula.transactions.store import Noted, Place, State
 
 if TYPE_CHECKING:
     from stellarstream_core.api.service import ApiService
@@ -80,9 +80,13 @@ class Transactions:
         families = await self._database.run(partial(storage.read, partial(families_in, settings=self._all_settings)))
         return ServedContracts(families, self.settings.default_contract)
 
-    async def submit(self, text: str) -> Fate:
-        """Relay a signed envelope, and follow it to its end behind the request's back. Raises as the relay does."""
-        fate = await self.relay.submit(text, (await self.served()).families)
+    async def submit(self, text: str, noted: Noted | None = None) -> Fate:
+        """Relay a signed envelope, and follow it to its end behind the request's back. Raises as the relay does.
+
+        ``noted`` gets the database inside the transaction that stores the envelope, before anything is sent: what it
+        writes stands if and only if the envelope was taken, and what it raises refuses it (``Relay.submit``).
+        """
+        fate = await self.relay.submit(text, (await self.served()).families, noted)
         if fate.state is State.PENDING and fate.hash not in self._following and len(self._following) < FOLLOWED:
             task = asyncio.get_running_loop().create_task(self._follow(fate))
             self._following[fate.hash] = task

@@ -10,6 +10,7 @@ is kept for longer than :data:`KEPT_SECONDS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,6 +30,10 @@ KEPT_SECONDS = 30 * 86_400
 """How long after its time is over an envelope is kept, with what became of it."""
 _REMOVED_AT_ONCE = 200
 """Rows removed when one is added: more than are added, and few enough for a short transaction."""
+
+
+Noted = Callable[[Database], None]
+"""Writes, in the transaction that stores an envelope, what its caller has to say of it; raising refuses it."""
 
 
 class State(StrEnum):
@@ -120,13 +125,19 @@ def waiting(database: Database, ends: int, untouched_since: int, after: Place | 
     return list(rows.order_by(Row.valid_until, Row.hash).limit(most).tuples().execute(database))
 
 
-def accept(database: Database, envelope: Envelope, ledger: int, now: int) -> Stored:
+def accept(database: Database, envelope: Envelope, ledger: int, now: int, noted: Noted | None = None) -> Stored:
     """Store an envelope that passed every check, unless it is there already; return what is there.
 
-    ``ledger`` is one in which, and before which, it cannot be. Raises :class:`TooManyPendingError`.
+    ``ledger`` is one in which, and before which, it cannot be. ``noted`` comes last, also where it is there. Raises
+    :class:`TooManyPendingError`, and what ``noted`` raises.
     """
-    if (found := find(database, envelope.hash)) is not None:
-        return found
+    stored = find(database, envelope.hash) or _added(database, envelope, ledger, now)
+    if noted is not None:
+        noted(database)
+    return stored
+
+
+def _added(database: Database, envelope: Envelope, ledger: int, now: int) -> Stored:
     _make_room(database, envelope.account, now)
     Row.insert(
         hash=envelope.hash,

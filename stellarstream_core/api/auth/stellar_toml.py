@@ -12,7 +12,12 @@ VERSION = "2.6.0"
 
 Value = str | bool | int | Sequence[str]
 
+LONGEST_ENTRY = 1_000
+"""Characters of a plugin's value: wallets read a file of at most 100 KB."""
+
 _BARE_KEY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_OWN = frozenset({"VERSION", "NETWORK_PASSPHRASE", "SIGNING_KEY", "WEB_AUTH_ENDPOINT"})
+_TABLES = frozenset({"DOCUMENTATION", "CURRENCIES", "PRINCIPALS", "VALIDATORS"})
 _SHORT = {"\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r", '"': r"\"", "\\": r"\\"}
 
 
@@ -26,10 +31,29 @@ def stellar_toml(site: Site, passphrase: str, signing_key: str | None, more: Map
     if signing_key is not None:
         entries |= {"SIGNING_KEY": signing_key, "WEB_AUTH_ENDPOINT": site.auth_endpoint}
     for name, value in (more or {}).items():
-        if not _BARE_KEY.fullmatch(name) or name in {*entries, "SIGNING_KEY", "WEB_AUTH_ENDPOINT"}:
+        if not _is_free(name):
             raise ValueError(f"{name!r} cannot be an entry of stellar.toml")
         entries[name] = value
     return "".join(f"{name} = {_written(value)}\n" for name, value in entries.items())
+
+
+def entry_fault(name: object, value: object) -> str | None:
+    """Say what keeps a name and a text from being an entry that a plugin adds; None where nothing does."""
+    if not isinstance(name, str) or not _is_free(name):
+        return f"the name {name!r:.100}, which cannot be an entry's"
+    if not isinstance(value, str):
+        return f"{type(value).__name__} as {name}, where text is due"
+    if len(value) > LONGEST_ENTRY:
+        return f"{len(value)} characters as {name}; an entry has at most {LONGEST_ENTRY}"
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: no file can hold it
+        return f"a text as {name} that cannot be written"
+    return None
+
+
+def _is_free(name: str) -> bool:
+    return _BARE_KEY.fullmatch(name) is not None and name not in _OWN and name not in _TABLES
 
 
 def _written(value: Value) -> str:

@@ -1,4 +1,4 @@
-"""The pages' own stylesheet, scripts and pictures: read once, served under a name that holds their digest."""
+"""Stylesheets, scripts and pictures of pages: read once, served under a name that holds their digest."""
 
 from __future__ import annotations
 
@@ -30,18 +30,30 @@ class Bundle:
     files: dict[str, StaticFile]
 
     def path(self, name: str) -> str:
-        """Return a file's address below the service's root. Raises ``KeyError`` for one that is not there."""
+        """Return a file's address below where the files are served: ``static/DIGEST/NAME``.
+
+        The framework's own are served at the service's root. Raises ``KeyError`` for a file that is not there.
+        """
         if name not in self.files:
             raise KeyError(name)
         return f"static/{self.digest}/{name}"
 
 
-@cache
 def bundle() -> Bundle:
-    """Return the files that came with this release."""
+    """Return the files of the framework's own pages, as they came with this release."""
+    return bundle_of(__package__)
+
+
+@cache
+def bundle_of(package: str) -> Bundle:
+    """Return the files in a package's folder ``static`` whose endings are in :data:`TYPES`; others are left out.
+
+    ``package`` is its dotted name. Raises ``ModuleNotFoundError`` for one that is not installed and
+    ``FileNotFoundError`` where it has no such folder.
+    """
     found: dict[str, StaticFile] = {}
     digest = blake2b(digest_size=10)
-    for entry in sorted(files(__package__).joinpath("static").iterdir(), key=lambda entry: entry.name):
+    for entry in sorted(files(package).joinpath("static").iterdir(), key=lambda entry: entry.name):
         ending = entry.name[entry.name.rfind(".") :]
         if ending in TYPES:
             body = entry.read_bytes()

@@ -17,16 +17,17 @@ MEDIA_TYPE = "text/plain"
 
 
 async def metrics(call: Call[Nothing, Nothing, Nothing]) -> Answer:
-    """Answer ``GET /metrics``; where the database does not answer, the rest is told."""
+    """Answer ``GET /metrics``; where the database does not answer, or a plugin fails, the rest is told."""
     api = call.api
     found: SyncReading | StellarStreamError
     try:
         found = await api.sync.read()
     except StellarStreamError as error:
         found = error
+    gauges = await api.gauges.read() if isinstance(found, SyncReading) else []
     api.metrics.set_broken_plugins(len(api.runtime.plugins.broken))
     accept = call.request.headers.get(hdrs.ACCEPT, "")
-    body, media_type = await asyncio.to_thread(api.metrics.render, accept, lambda: _facts(found))
+    body, media_type = await asyncio.to_thread(api.metrics.render, accept, lambda: _facts(found), gauges)
     return Answer(body, cache=NO_STORE, headers={hdrs.CONTENT_TYPE: media_type})
 
 
@@ -66,6 +67,7 @@ ROUTES = (
         media_type=MEDIA_TYPE,
         limited=False,
         summary="Metrics for Prometheus",
-        description="Requests, live readers and the like of all workers of this machine, and how far the database is.",
+        description="Requests, live readers and the like of all workers of this machine, and how far the database is, "
+        "and the gauges of plugins.",
     ),
 )

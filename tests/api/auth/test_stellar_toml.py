@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stellar_sdk import Keypair
 
 from stellarstream_core.api.auth.site import site_of
-from stellarstream_core.api.auth.stellar_toml import stellar_toml
+from stellarstream_core.api.auth.stellar_toml import LONGEST_ENTRY, entry_fault, stellar_toml
 
 SITE = site_of("https://pay.example.org/streams/")
 KEY = Keypair.random().public_key
@@ -42,9 +42,56 @@ def test_whatever_is_written_is_read_back(passphrase, text, several, flag, numbe
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a", "A B", 'A"', "A\nB", "A.B", "[X]", "SIGNING_KEY", "VERSION", "WEB_AUTH_ENDPOINT", "1A", "Ä"]
+    "name",
+    [
+        "",
+        "a",
+        "A B",
+        'A"',
+        "A\nB",
+        "A.B",
+        "[X]",
+        "SIGNING_KEY",
+        "VERSION",
+        "WEB_AUTH_ENDPOINT",
+        "1A",
+        "Ä",
+        "CURRENCIES",
+    ],
 )
 def test_plugins_cannot_write_over_the_login_or_break_the_file(name):
     for key in (KEY, None):
         with pytest.raises(ValueError, match="cannot be an entry"):
             stellar_toml(SITE, "P", key, {name: "x"})
+
+
+@given(st.text(max_size=LONGEST_ENTRY))
+def test_a_text_that_a_plugin_may_add_is_one_that_can_be_sent_and_read_back(text):
+    if entry_fault("URI_REQUEST_SIGNING_KEY", text) is None:
+        sent = stellar_toml(SITE, "P", KEY, {"URI_REQUEST_SIGNING_KEY": text}).encode()
+        assert tomllib.loads(sent.decode())["URI_REQUEST_SIGNING_KEY"] == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("uri_request_signing_key", KEY),
+        ("VERSION", "3"),
+        ("SIGNING_KEY", KEY),
+        ("PRINCIPALS", "me"),
+        ("", "x"),
+        (3, "x"),
+        (None, "x"),
+        ("A" * 65, "x"),
+        ("FLAG", True),
+        ("NUMBER", 3),
+        ("ACCOUNTS", [KEY]),
+        ("KEY", None),
+        ("KEY", b"x"),
+        ("LONG", "x" * (LONGEST_ENTRY + 1)),
+        ("HALF", "\ud800"),
+    ],
+)
+def test_what_a_plugin_may_not_add_is_named(name, value):
+    assert entry_fault(name, value)
+    assert entry_fault("URI_REQUEST_SIGNING_KEY", "x" * LONGEST_ENTRY) is None

@@ -84,6 +84,33 @@ async def test_every_module_that_is_imported_is_there(api, client):
                 assert response.content_type == "text/javascript"
 
 
+def test_a_plugins_files_have_a_digest_of_their_own_and_the_rest_of_its_folder_is_left_out(tmp_path, monkeypatch):
+    def package(name: str, **contents: bytes) -> static.Bundle:
+        folder = tmp_path / name / "static"
+        folder.mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text("")
+        for file, body in contents.items():
+            (folder / file.replace("_", ".")).write_bytes(body)
+        return static.bundle_of(name)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    shop = package("made_shop", pay_css=b"a{}", pay_js=b"1", notes_md=b"x")
+    assert sorted(shop.files) == ["pay.css", "pay.js"]
+    assert shop.files["pay.js"] == static.StaticFile(b"1", "text/javascript; charset=utf-8")
+    assert shop.path("pay.css") == f"static/{shop.digest}/pay.css"
+    with pytest.raises(KeyError):
+        shop.path("notes.md")
+    assert package("made_same", pay_css=b"a{}", pay_js=b"1").digest == shop.digest
+    assert package("made_other", pay_css=b"a{}", pay_js=b"2").digest != shop.digest
+    assert package("made_named", pay_css=b"a{}", pai_js=b"1").digest != shop.digest
+    assert static.bundle_of("made_shop") is shop, "read once"
+    assert static.bundle_of("stellarstream_core.api.pages") is static.bundle()
+    with pytest.raises(FileNotFoundError):
+        static.bundle_of("tests.api")
+    with pytest.raises(ModuleNotFoundError):
+        static.bundle_of("made_nowhere")
+
+
 async def test_a_page_of_another_release_gets_the_files_that_are_there_but_may_not_keep_them(api, client):
     async with client.get(f"{api.url}/static/0123456789/style.css") as response:
         assert response.status == 200
