@@ -77,6 +77,16 @@ def test_the_installed_wheel_brings_its_pages(site, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_installed_wheel_brings_what_invoices_and_pay_pages_are_made_of(site, tmp_path):
+    package = ROOT / "plugins" / "stellarstream_invoice_links"
+    files = {path.relative_to(package) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path.suffix for path in files} >= {".py", ".typ", ".html"}
+    assert not [str(path) for path in sorted(files) if not (site / package.name / path).is_file()]
+    command = "from stellarstream_invoice_links.invoice_pdf import template; print(len(template()))"
+    done = run(site, tmp_path, "-c", command)
+    assert int(done.stdout) == (package / "invoice.typ").stat().st_size, done.stderr
+
+
 def test_what_only_the_repository_needs_is_not_in_the_wheel(site):
     assert not (site / "tests").exists()
     assert not (site / "scripts").exists()
