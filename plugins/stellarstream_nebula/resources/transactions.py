@@ -9,18 +9,26 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from stellarstream_core.api.models import Moment, Nothing, OrAbsent, Parameters, Represented
+from stellarstream_core.api.models import Moment, Nothing, Parameters, Represented
 from stellarstream_core.api.problems import FieldError, InvalidBodyError
 from stellarstream_core.api.routes import Answer, Call, Route
 from stellarstream_core.errors import XdrError
-from stellarstream_core.events import format_close_time
 from stellarstream_core.xdr.scval import Arm, decode_scval
-from stellarstream_nebula.model import V2, StreamState
+from stellarstream_nebula.model import V2
 from stellarstream_nebula.resources.fields import ContractId, Party
-from stellarstream_nebula.served import STREAM_ID, version_of
+from stellarstream_nebula.resources.transaction_models import (
+    SECONDS,
+    StreamPreview,
+    TransactionModel,
+    UnsignedTransaction,
+    Xdr,
+    stream_preview,
+    transaction_model,
+    unsigned_transaction,
+)
+from stellarstream_nebula.served import STREAM_ID
 from stellarstream_nebula.transactions import calls
 from stellarstream_nebula.transactions.build import Built
-from stellarstream_nebula.transactions.envelope import MOST_BYTES
 from stellarstream_nebula.transactions.errors import (
     BUILD_PROBLEMS,
     CHAIN_PROBLEMS,
@@ -33,16 +41,9 @@ from stellarstream_nebula.transactions.errors import (
     UnsupportedFieldError,
 )
 from stellarstream_nebula.transactions.preview import created_stream
-from stellarstream_nebula.transactions.relay import Fate
 from stellarstream_nebula.transactions.service import Transactions
-from stellarstream_nebula.transactions.store import State
 
 TAG = "transactions"
-SECONDS = 45.0
-"""How long a route may take that asks the chain: two questions, each with its retries."""
-LONGEST_XDR = (MOST_BYTES + 2) // 3 * 4
-
-
 _FRACTION = re.compile(r"\.[0-9]*[1-9]", re.ASCII)
 
 
@@ -96,42 +97,13 @@ class Cancellation(Parameters):
 class SignedTransaction(Parameters):
     """A transaction as the wallet signed it."""
 
-    xdr: Annotated[str, Field(min_length=1, max_length=LONGEST_XDR, description="base64 of the TransactionEnvelope")]
+    xdr: Xdr
 
 
 class TransactionPath(Parameters):
     """Which transaction."""
 
     hash: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", description="64 hex digits")]
-
-
-class UnsignedTransaction(Represented):
-    """A transaction for the caller's wallet to sign."""
-
-    xdr: Annotated[str, Field(description="base64 of the TransactionEnvelope, without a signature")]
-    hash: Annotated[str, Field(description="what is signed, and what the network will call it: 64 hex digits")]
-    network_passphrase: str
-    fee: Annotated[str, Field(description="the most it costs, in stroops")]
-    valid_until: Annotated[str, Field(description="it can be applied by ledgers that close no later")]
-
-
-class StreamPreview(Represented):
-    """The stream as the contract would create it now. It has no id yet."""
-
-    contract_id: str
-    version: str
-    sender: str
-    receiver: str
-    token_address: str
-    amount: Annotated[str | None, Field(description="what is streamed, net of the contract's fee; null: not told")]
-    gross_amount: Annotated[str, Field(description="what the sender pays")]
-    fee: Annotated[str | None, Field(description="what the contract keeps of it; null: not told")]
-    duration: int
-    start_time: str
-    cliff_time: str
-    end_time: str
-    yield_enabled: bool
-    memo: str | None
 
 
 class CreationModel(Represented):
@@ -154,30 +126,6 @@ class CancellationModel(Represented):
     transaction: UnsignedTransaction
 
 
-class FailureModel(Represented):
-    """Why a transaction failed."""
-
-    code: Annotated[
-        str, Field(description="the network's own (txBAD_SEQ, INVOKE_HOST_FUNCTION_TRAPPED), or ours (expired)")
-    ]
-    detail: str
-
-
-class TransactionModel(Represented):
-    """What became of a transaction."""
-
-    tx_hash: str
-    status: State
-    ledger: Annotated[OrAbsent[int], Field(description="the ledger that holds it")] = None
-    stream_ids: Annotated[
-        OrAbsent[list[str]], Field(description="'id' of each stream that it touched; absent until that is indexed")
-    ] = None
-    error: Annotated[
-        OrAbsent[FailureModel],
-        Field(description="why it failed; of one that is PENDING: why a node refused it, though it may be applied yet"),
-    ] = None
-
-
 async def create(call: Call[Nothing, Nothing, NewStream]) -> Answer:
     """Answer ``POST /streams``."""
     own, body = call.api.part(Transactions), call.body
@@ -198,7 +146,10 @@ async def create(call: Call[Nothing, Nothing, NewStream]) -> Answer:
     built = await own.builder.build(wanted, call.account)
     state = created_stream(built.simulation, wanted, int(time.time()))
     return Answer(
-        CreationModel(transaction=_unsigned(built, call.api.settings.passphrase), stream=_preview(wanted, terms, state))
+        CreationModel(
+            transaction=unsigned_transaction(built, call.api.settings.passphrase),
+            stream=stream_preview(wanted, terms, state),
+        )
     )
 
 
@@ -224,7 +175,9 @@ async def withdraw(call: Call[Nothing, Nothing, Withdrawal]) -> Answer:
         )
     wanted = calls.withdraw(stream.contract, stream.family, stream.stream_id, call.account)
     built = await own.builder.build(wanted, call.account)
-    return Answer(WithdrawalModel(transaction=_unsigned(built, call.api.settings.passphrase), amount=_paid(built)))
+    return Answer(
+        WithdrawalModel(transaction=unsigned_transaction(built, call.api.settings.passphrase), amount=_paid(built))
+    )
 
 
 async def cancel(call: Call[Nothing, Nothing, Cancellation]) -> Answer:
@@ -233,13 +186,13 @@ async def cancel(call: Call[Nothing, Nothing, Cancellation]) -> Answer:
     stream = (await own.served()).stream(call.body.stream_id)
     wanted = calls.cancel(stream.contract, stream.family, stream.stream_id, call.account)
     built = await own.builder.build(wanted, call.account)
-    return Answer(CancellationModel(transaction=_unsigned(built, call.api.settings.passphrase)))
+    return Answer(CancellationModel(transaction=unsigned_transaction(built, call.api.settings.passphrase)))
 
 
 async def submit(call: Call[Nothing, Nothing, SignedTransaction]) -> Answer:
     """Answer ``POST /transactions``."""
     fate = await call.api.part(Transactions).submit(call.body.xdr)
-    return Answer(_fate(fate), status=202, headers={"Location": f"/api/v1/transactions/{fate.hash}"})
+    return Answer(transaction_model(fate), status=202, headers={"Location": f"/api/v1/transactions/{fate.hash}"})
 
 
 async def read(call: Call[TransactionPath, Nothing, Nothing]) -> Answer:
@@ -247,41 +200,11 @@ async def read(call: Call[TransactionPath, Nothing, Nothing]) -> Answer:
     fate = await call.api.part(Transactions).look(call.path.hash.lower())
     if fate is None:
         raise TransactionNotFoundError("No transaction of this hash is known here.")
-    return Answer(_fate(fate))
+    return Answer(transaction_model(fate))
 
 
 def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
-
-
-def _unsigned(built: Built, passphrase: str) -> UnsignedTransaction:
-    return UnsignedTransaction(
-        xdr=built.xdr,
-        hash=built.hash,
-        network_passphrase=passphrase,
-        fee=str(built.fee),
-        valid_until=format_close_time(built.valid_until),
-    )
-
-
-def _preview(wanted: calls.Call, terms: calls.Terms, state: StreamState | None) -> StreamPreview:
-    net = state.total if state is not None else None
-    return StreamPreview(
-        contract_id=wanted.contract,
-        version=version_of(wanted.family),
-        sender=terms.sender,
-        receiver=terms.receiver,
-        token_address=terms.token,
-        amount=str(net) if net is not None else None,
-        gross_amount=str(terms.amount),
-        fee=str(terms.amount - net) if net is not None else None,
-        duration=terms.end - terms.start,
-        start_time=format_close_time(terms.start),
-        cliff_time=format_close_time(terms.cliff),
-        end_time=format_close_time(terms.end),
-        yield_enabled=terms.vault is not None,
-        memo=terms.memo,
-    )
 
 
 def _paid(built: Built) -> str | None:
@@ -291,16 +214,6 @@ def _paid(built: Built) -> str | None:
     except XdrError:
         return None
     return str(value.value) if value.arm is Arm.I128 else None
-
-
-def _fate(fate: Fate) -> TransactionModel:
-    return TransactionModel(
-        tx_hash=fate.hash,
-        status=fate.state,
-        ledger=fate.ledger,
-        stream_ids=list(fate.streams) or None,
-        error=FailureModel(code=fate.failure.code, detail=fate.failure.text) if fate.failure is not None else None,
-    )
 
 
 ROUTES = (
