@@ -11,10 +11,15 @@ from peewee import BigIntegerField, BlobField, CompositeKey, Model, TextField
 
 
 class InvoiceTurn(Model):
-    """One row. Whoever settles, or writes what settlement reads, counts here first, and so waits for the others."""
+    """One row. Whoever settles, or writes what settlement reads, counts here first, and so waits for the others.
+
+    ``ledger`` is the newest one whose creations were taken in; ``build`` counts how often the projection was built.
+    """
 
     id = BigIntegerField(primary_key=True)
     changes = BigIntegerField()
+    ledger = BigIntegerField()
+    build = BigIntegerField()
 
     class Meta:
         table_name = "invoice_turn"
@@ -23,7 +28,11 @@ class InvoiceTurn(Model):
 class InvoiceLink(Model):
     """A link. ``terms`` is the digest of what it asks for; a deleted one keeps its row, and its slug.
 
-    ``submitted`` and ``payer`` are of the newest submission, ``completed_event`` is the creation that completed it.
+    ``submitted`` and ``payer`` are of the newest submission, ``completed_event`` is the creation that completed it and
+    ``completed_at`` when its ledger closed. ``after_ledger`` is what :attr:`InvoiceTurn.ledger` was when it was made:
+    no creation up to there pays it. What follows from the others for an index is the database's alone: ``own``
+    (its owner is who is paid), ``open_until`` (the last second in which it can be paid) and ``amount_key`` (the
+    amount with leading zeros).
     """
 
     id = TextField(primary_key=True)
@@ -48,6 +57,8 @@ class InvoiceLink(Model):
     submitted = TextField(null=True)
     payer = TextField(null=True)
     completed_event = TextField(null=True)
+    completed_at = BigIntegerField(null=True)
+    after_ledger = BigIntegerField(default=lambda: InvoiceTurn.select(InvoiceTurn.ledger).where(InvoiceTurn.id == 1))
 
     class Meta:
         table_name = "invoice_links"
@@ -57,8 +68,8 @@ class InvoiceSubmission(Model):
     """A transaction that was submitted for a link.
 
     ``origin`` is ``service`` where this service checked and relayed it (one link a transaction: the database refuses a
-    second), and ``owner`` where the link's owner says so. ``arguments`` are the call's, as XDR of a vector of ScVals,
-    None where only the owner names the hash.
+    second), and ``owner`` where the link's owner says so; ``claimed`` is 1 where the owner says so, whatever else.
+    ``arguments`` are the call's, as XDR of a vector of ScVals, None where only the owner names the hash.
     """
 
     tx_hash = TextField()
@@ -67,6 +78,7 @@ class InvoiceSubmission(Model):
     payer = TextField(null=True)
     arguments = BlobField(null=True)
     submitted_at = BigIntegerField()
+    claimed = BigIntegerField(default=0)
 
     class Meta:
         table_name = "invoice_submissions"
@@ -78,8 +90,10 @@ class InvoiceCreation(Model):
 
     ``net``, ``start`` and ``end`` are the event's. ``arguments`` are those of its transaction's call as for
     submissions; ``known`` says how far they are: ``unknown`` (not read), ``known``, ``other`` (the transaction is no
-    plain call of ``create_stream``) or ``unreadable`` (nobody keeps the transaction any more). ``wanted``: settlement
-    needs them; ``tries`` counts the reads that failed, ``next_try`` is when to try again.
+    call of ``create_stream`` on this contract) or ``unreadable`` (nobody keeps the transaction any more). ``wanted``:
+    settlement needs them; ``tries`` counts the reads that failed, ``next_try`` is when to try again. ``basis`` is the
+    digest of what they say but for start and cliff, ``due`` is 1 while it is to be judged, ``build`` the newest build
+    of the projection that took it in.
     """
 
     event_id = TextField(primary_key=True)
@@ -101,6 +115,9 @@ class InvoiceCreation(Model):
     wanted = BigIntegerField()
     tries = BigIntegerField()
     next_try = BigIntegerField()
+    basis = TextField(null=True)
+    due = BigIntegerField(default=0)
+    build = BigIntegerField(default=0)
 
     class Meta:
         table_name = "invoice_creations"

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-SQLITE = {"text": "TEXT", "integer": "INTEGER", "blob": "BLOB", "table": "STRICT", "clustered": "STRICT, WITHOUT ROWID"}
-POSTGRESQL = {"text": 'TEXT COLLATE "C"', "integer": "BIGINT", "blob": "BYTEA", "table": "", "clustered": ""}
+SQLITE = {
+    "text": "TEXT",
+    "integer": "INTEGER",
+    "blob": "BLOB",
+    "table": "STRICT",
+    "clustered": "STRICT, WITHOUT ROWID",
+    "least": "min",
+    "padded": f"substr('{'0' * 39}' || amount, -39)",
+}
+POSTGRESQL = {
+    "text": 'TEXT COLLATE "C"',
+    "integer": "BIGINT",
+    "blob": "BYTEA",
+    "table": "",
+    "clustered": "",
+    "least": "LEAST",
+    "padded": "lpad(amount, 39, '0')",
+}
 
 STATEMENTS = (
     """
     CREATE TABLE invoice_turn (
         id {integer} NOT NULL PRIMARY KEY CHECK (id = 1),
-        changes {integer} NOT NULL
+        changes {integer} NOT NULL,
+        ledger {integer} NOT NULL,
+        build {integer} NOT NULL
     ) {table}
     """,
-    "INSERT INTO invoice_turn (id, changes) VALUES (1, 0)",
+    "INSERT INTO invoice_turn (id, changes, ledger, build) VALUES (1, 0, 0, 0)",
+    # own, open_until and amount_key say what settlement looks for in the order in which an index can tell it
     """
     CREATE TABLE invoice_links (
         id {text} NOT NULL PRIMARY KEY,
@@ -38,12 +57,34 @@ STATEMENTS = (
         deleted_at {integer},
         submitted {text},
         payer {text},
-        completed_event {text}
+        completed_event {text},
+        completed_at {integer},
+        after_ledger {integer} NOT NULL DEFAULT 0,
+        own {integer} NOT NULL GENERATED ALWAYS AS (CASE WHEN owner = receiver THEN 1 ELSE 0 END) STORED,
+        open_until {integer} NOT NULL GENERATED ALWAYS AS (
+            {least}(
+                COALESCE(expires_at - 1, 9223372036854775807),
+                COALESCE(canceled_at, 9223372036854775807),
+                COALESCE(deleted_at, 9223372036854775807),
+                COALESCE(completed_at, 9223372036854775807)
+            )
+        ) STORED,
+        amount_key {text} NOT NULL GENERATED ALWAYS AS ({padded}) STORED
     ) {table}
     """,
     "CREATE INDEX invoice_links_owner ON invoice_links (owner, created_at, id)",
-    "CREATE INDEX invoice_links_paid_to ON invoice_links (receiver, token)",
-    "CREATE INDEX invoice_links_terms ON invoice_links (terms, created_at, id)",
+    """
+    CREATE INDEX invoice_links_open ON invoice_links (owner, expires_at)
+    WHERE completed_event IS NULL AND canceled_at IS NULL AND deleted_at IS NULL
+    """,
+    "CREATE INDEX invoice_links_made ON invoice_links (created_at, id)",
+    "CREATE INDEX invoice_links_paid_to ON invoice_links (receiver, token, created_at)",
+    """
+    CREATE INDEX invoice_links_amounts
+    ON invoice_links (receiver, token, contract_id, duration, amount_key, created_at)
+    """,
+    "CREATE INDEX invoice_links_terms ON invoice_links (terms, own, created_at, id)",
+    "CREATE INDEX invoice_links_terms_open ON invoice_links (terms, own, open_until)",
     """
     CREATE TABLE invoice_submissions (
         tx_hash {text} NOT NULL,
@@ -52,6 +93,7 @@ STATEMENTS = (
         payer {text},
         arguments {blob},
         submitted_at {integer} NOT NULL,
+        claimed {integer} NOT NULL DEFAULT 0,
         PRIMARY KEY (tx_hash, link_id)
     ) {clustered}
     """,
@@ -77,13 +119,18 @@ STATEMENTS = (
         arguments {blob},
         wanted {integer} NOT NULL,
         tries {integer} NOT NULL,
-        next_try {integer} NOT NULL
+        next_try {integer} NOT NULL,
+        basis {text},
+        due {integer} NOT NULL DEFAULT 0,
+        build {integer} NOT NULL DEFAULT 0
     ) {table}
     """,
     "CREATE INDEX invoice_creations_tx ON invoice_creations (tx_hash)",
-    "CREATE INDEX invoice_creations_memo ON invoice_creations (memo) WHERE memo IS NOT NULL",
-    "CREATE INDEX invoice_creations_paid_to ON invoice_creations (receiver, token, event_id)",
     "CREATE INDEX invoice_creations_wanted ON invoice_creations (next_try, event_id) WHERE wanted = 1",
+    "CREATE INDEX invoice_creations_newest ON invoice_creations (event_id) WHERE wanted = 1",
+    "CREATE INDEX invoice_creations_due ON invoice_creations (event_id) WHERE due = 1",
+    "CREATE INDEX invoice_creations_basis ON invoice_creations (basis, event_id) WHERE basis IS NOT NULL",
+    "CREATE INDEX invoice_creations_build ON invoice_creations (contract_id, build, ledger)",
     """
     CREATE TABLE invoice_payments (
         link_id {text} NOT NULL,
