@@ -84,12 +84,3 @@ class SubmittedForAnotherError(ApiProblem):
     title = "Transaction of another link"
     status = 409
     help = "Build a transaction for this link, and submit that."
-
-
-class TokenUnknownError(ApiProblem):
-    """The token does not say how many decimals it has: it is no token, or the network cannot be asked."""
-
-    code = "token-unknown"
-    title = "Not a token"
-    status = 422
-    help = "'tokenAddress' is the contract of a token (SEP-41); of a classic asset it is its Stellar Asset Contract."

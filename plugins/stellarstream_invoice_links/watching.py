@@ -10,28 +10,21 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import orjson
 from loguru import logger
 
 from stellarstream_core.api.live.frames import HEARTBEAT, bye, retry
 from stellarstream_core.api.live.owners import Owners
 from stellarstream_core.api.problems import ShuttingDownError, TooManyReadersError
-from stellarstream_core.events import format_close_time
-from stellarstream_invoice_links.links import read_links
-from stellarstream_invoice_links.model import Link, LinkStatus
 from stellarstream_invoice_links.problems import LinkNotFoundError
+from stellarstream_invoice_links.seen import Seen, gone, seen_in
 from stellarstream_invoice_links.settings import InvoiceLinkSettings
-from stellarstream_invoice_links.tables import InvoiceLink
 
 if TYPE_CHECKING:
-    from peewee import Database
-
     from stellarstream_core.api.service import ApiService
     from stellarstream_core.events import ContractEvent
 
@@ -43,56 +36,6 @@ SHORTEST_SECONDS = 0.5
 """However many commits come, they are not read more often."""
 NOTICE_SECONDS = 0.2
 """How long it takes at the most to notice that the service ends."""
-MOST_IN_ONE = 500
-"""Links that one statement asks for; a look at more takes several, in one snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a watcher is told of a link. ``updated_at`` is in Unix seconds."""
-
-    status: LinkStatus
-    tx_hash: str | None
-    stream_id: str | None
-    updated_at: int
-
-    def frame(self) -> bytes:
-        """Return it as a Server-Sent Event."""
-        told = {"status": self.status.value, "txHash": self.tx_hash, "streamId": self.stream_id}
-        present = {name: value for name, value in told.items() if value is not None}
-        return _event("status", {**present, "updatedAt": format_close_time(self.updated_at)})
-
-
-def seen_of(link: Link, now: float) -> Seen | None:
-    """Return what everybody may see of a link at a moment; None where it is deleted, and so not there."""
-    status, paid = link.status(now), link.completed
-    if link.deleted_at is not None and paid is None:
-        return None
-    return Seen(
-        status,
-        link.submitted if paid is None else paid.tx_hash,
-        None if paid is None else paid.stream,
-        link.updated_at,
-    )
-
-
-def seen_in(slugs: Sequence[str], now: float, database: Database) -> dict[str, Seen]:
-    """Read the states of links by their slugs, those that are there."""
-    found: dict[str, Seen] = {}
-    for first in range(0, len(slugs), MOST_IN_ONE):
-        for link in read_links(database, InvoiceLink.slug.in_(slugs[first : first + MOST_IN_ONE])):
-            seen = seen_of(link, now)
-            if seen is not None:
-                found[link.slug] = seen
-    return found
-
-
-def _event(event: str, body: dict[str, str]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(body))
-
-
-def _gone() -> bytes:
-    return _event("gone", {"code": LinkNotFoundError.code, "detail": "The link was deleted."})
 
 
 def _nothing() -> None:
@@ -158,7 +101,7 @@ class Watcher:
             if self._untold:
                 self._untold = False
                 if self._seen is None:
-                    yield greeting + _gone()
+                    yield greeting + gone()
                     return
                 yield greeting + self._seen.frame()
             elif self._loop.time() >= due:

@@ -13,7 +13,7 @@ from stellar_sdk import Keypair, TransactionEnvelope
 from stellarstream_core.storage import Storage
 from stellarstream_invoice_links.links import take_turn
 from stellarstream_invoice_links.model import Link, Outcome
-from stellarstream_invoice_links.tables import InvoiceCreation, InvoiceLink
+from stellarstream_invoice_links.tables import InvoiceCreation, InvoiceLink, InvoiceSubmission
 from stellarstream_invoice_links.tokens import TokenFacts, keep_token
 from stellarstream_nebula.tables import NebulaTransaction
 from stellarstream_nebula.transactions.store import State
@@ -222,7 +222,8 @@ window.addEventListener("message", async ({ source, data }) => {
     },
   };
   const told = await answers[data.type]();
-  window.postMessage({ source: "FREIGHTER_EXTERNAL_MSG_RESPONSE", messagedId: data.messageId, ...told }, location.origin);
+  const answer = { source: "FREIGHTER_EXTERNAL_MSG_RESPONSE", messagedId: data.messageId, ...told };
+  window.postMessage(answer, location.origin);
 });
 """
 LOBSTR = """
@@ -241,6 +242,16 @@ window.xBullSDK = {
   signXDR: async (xdr, { network, publicKey }) => {
     asked.push({ networkPassphrase: network, address: publicKey });
     return sign(xdr);
+  },
+};
+"""
+XBULL_NEW = """
+window.xBullSDK = {
+  enableConnection: async () => undefined,
+  getAddress: async () => ({ address: ACCOUNT }),
+  signTransaction: async ({ xdr, opts }) => {
+    asked.push(opts);
+    return { signedTxXdr: await sign(xdr), signerAddress: ACCOUNT };
   },
 };
 """
@@ -281,6 +292,36 @@ async def pay_page(
             await seen.page.expose_function("sign", sign or signed_by(PAYER))
             await seen.page.add_init_script(wallet_script(wallet))
         yield seen
+
+
+def at(link: Link) -> str:
+    """Return the path of a link's page."""
+    return f"/invoice/{link.slug}"
+
+
+def forgive(seen: Watched, *statuses: int) -> None:
+    """Leave out what the browser itself says of answers with these statuses."""
+    expected = tuple(f"status of {status}" for status in statuses)
+    seen.complaints = [text for text in seen.complaints if not any(one in text for one in expected)]
+
+
+def submissions(storage: Storage, link: Link) -> list[InvoiceSubmission]:
+    """Return what was submitted for a link: it is written before anything is sent."""
+    found = InvoiceSubmission.select().where(InvoiceSubmission.link_id == link.id)
+    return storage.read(lambda database: list(found.execute(database)))
+
+
+async def to_review(seen: Watched, link: Link) -> None:
+    """Open a page and come to where the transaction is shown."""
+    await seen.open(at(link))
+    await seen.page.click(".wallet")
+    await step(seen, "review")
+
+
+async def trouble(seen: Watched) -> str:
+    """Wait until something is said to be wrong, and return it."""
+    await seen.page.wait_for_selector("#trouble:not([hidden])")
+    return await seen.text("#trouble")
 
 
 async def step(seen: Watched, name: str) -> None:

@@ -10,19 +10,14 @@ from urllib.parse import urlsplit
 from stellarstream_core.api.pages.text import visible
 from stellarstream_core.events import format_close_time
 from stellarstream_core.settings import NETWORKS
-from stellarstream_invoice_links.human import amount_text, duration_text
+from stellarstream_invoice_links.human import duration_text
 from stellarstream_invoice_links.model import Link, LinkStatus, Outcome
 from stellarstream_invoice_links.page.chart import Schedule, percent_text, schedule, unlocked_percent
+from stellarstream_invoice_links.page.money import DAY, HOUR, MINUTE, Money, money_of, rate_of
 from stellarstream_invoice_links.page.times import Time, time_of
 from stellarstream_invoice_links.texts import lines_of
 from stellarstream_invoice_links.tokens import TokenFacts
 from stellarstream_nebula.transactions.store import State
-
-DAY, HOUR, MINUTE = 86_400, 3_600, 60
-RATE_DIGITS = 6
-"""Digits of a rate, which is a rounded number anyway."""
-ROOMY, TIGHT = 12, 22
-"""Characters of an amount from which it is written smaller, so that it stays on one line of a phone."""
 
 
 class Shown(StrEnum):
@@ -50,25 +45,6 @@ class Facts:
     passphrase: str
     fate: State | None = None
     ran: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount: for reading, and in the token's smallest unit."""
-
-    figure: str
-    unit: str
-    raw: str
-
-    @property
-    def text(self) -> str:
-        """It on one line."""
-        return f"{self.figure} {self.unit}"
-
-    @property
-    def size(self) -> str:
-        """How large it can be written."""
-        return "roomy" if len(self.text) <= ROOMY else "tight" if len(self.text) <= TIGHT else "small"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +115,7 @@ def view_of(facts: Facts) -> View:
     link, terms, token, now = facts.link, facts.link.terms, facts.token, facts.now
     status = link.status(now)
     shown = _shown(status, facts.fate)
-    amount = _money(terms.amount, token)
+    amount = money_of(terms.amount, token)
     start, end, cliff = terms.start, None, terms.cliff
     if facts.ran is not None:
         start, end = facts.ran
@@ -160,7 +136,7 @@ def view_of(facts: Facts) -> View:
         receiver=terms.receiver,
         owner=link.owner,
         duration=duration_text(terms.duration),
-        rate=_rate(terms.amount, terms.duration, token),
+        rate=rate_of(terms.amount, terms.duration, token),
         start=_time(start),
         cliff=_time(cliff),
         end=_time(end),
@@ -210,36 +186,6 @@ def _title(shown: Shown, amount: Money) -> str:
     return f"{words[shown]} {amount.text}"
 
 
-# --- money ------------------------------------------------------------------------------------------
-
-
-def _money(amount: int, token: TokenFacts | None) -> Money:
-    if token is None:
-        return Money(amount_text(amount, None), "smallest units", str(amount))
-    return Money(amount_text(amount, token.decimals), visible(token.symbol) or "tokens", str(amount))
-
-
-def _name(token: TokenFacts) -> str:
-    """Return a token's name where it says more than its symbol."""
-    return "" if token.name == token.symbol else visible(token.name)
-
-
-def _rate(amount: int, duration: int, token: TokenFacts | None) -> str | None:
-    """Return about how much runs up in a day, or an hour or minute of a short stream; None where that says nothing."""
-    for name, seconds in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
-        if duration > seconds:
-            money = _money(_rounded(amount * seconds, duration), token)
-            return f"{money.text} a {name}" if money.figure != "0" else None
-    return None
-
-
-def _rounded(numerator: int, denominator: int) -> int:
-    """Return a quotient, rounded to :data:`RATE_DIGITS` digits."""
-    whole = (2 * numerator + denominator) // (2 * denominator)
-    unit: int = 10 ** max(len(str(whole)) - RATE_DIGITS, 0)
-    return (whole + unit // 2) // unit * unit
-
-
 # --- times ------------------------------------------------------------------------------------------
 
 
@@ -276,6 +222,11 @@ def _already(facts: Facts) -> str | None:
 # --- strangers' words ---------------------------------------------------------------------------------
 
 
+def _name(token: TokenFacts) -> str:
+    """Return a token's name where it says more than its symbol."""
+    return "" if token.name == token.symbol else visible(token.name)
+
+
 def _outside(url: str | None) -> Outside | None:
     """Return an address of a link's maker, None where it is not plain https: that is not for following."""
     if url is None:
@@ -307,7 +258,7 @@ def _receipt(link: Link, token: TokenFacts | None) -> Receipt | None:
         tx_hash=paid.tx_hash,
         ledger=paid.ledger,
         at=time_of(paid.closed_at),
-        paid=None if paid.gross is None else _money(paid.gross, token),
-        streamed=None if paid.net is None or paid.net == paid.gross else _money(paid.net, token),
+        paid=None if paid.gross is None else money_of(paid.gross, token),
+        streamed=None if paid.net is None or paid.net == paid.gross else money_of(paid.net, token),
         more_than_asked=paid.outcome is Outcome.OVERPAID,
     )

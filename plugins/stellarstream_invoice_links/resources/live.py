@@ -15,6 +15,7 @@ from stellarstream_core.api.pipeline import CLIENT, add_common_headers
 from stellarstream_core.api.problems import TooManyReadersError
 from stellarstream_core.api.routes import Call, Route
 from stellarstream_invoice_links.problems import LinkNotFoundError
+from stellarstream_invoice_links.seen import is_slug
 from stellarstream_invoice_links.watching import Watching
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ TAG = "invoice links"
 class LivePath(Parameters):
     """Which link."""
 
-    slug: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$")]
+    slug: Annotated[str, Field(min_length=1, max_length=64, description="the link's slug; capitals matter")]
 
 
 async def live(call: Call[LivePath, Nothing, Nothing]) -> web.StreamResponse:
     """Answer ``GET /invoice-links/{slug}/live``."""
     api, request = call.api, call.request
+    if not is_slug(call.path.slug):
+        raise LinkNotFoundError("There is no invoice link at this address.")
     watching = api.part(Watching)
     owners = [f"client {request[CLIENT].group}"]
     if call.identity is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +21,7 @@ from stellarstream_invoice_links.model import Link
 from stellarstream_invoice_links.page.render import HEADERS, HTML, render
 from stellarstream_invoice_links.page.times import LAST
 from stellarstream_invoice_links.page.view import Facts, Shown, view_of
+from stellarstream_invoice_links.seen import is_slug
 from stellarstream_invoice_links.tables import InvoiceCreation as Creation
 from stellarstream_invoice_links.tokens import TokenFacts, Tokens
 from stellarstream_nebula.tables import NebulaTransaction
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 TOKEN_SECONDS = 2.0
 """How long a page waits for what a token says of itself, before it shows the amount in its smallest units."""
-_SLUG = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
 _GONE = frozenset({Shown.EXPIRED, Shown.CANCELLED})
 
 
@@ -55,7 +54,7 @@ async def pay_page(call: Call[PagePath, Nothing, Nothing]) -> Answer:
     """Answer ``GET /invoice/{slug}``. Whatever is the matter with a link, or with the service, it is a page."""
     api, slug = call.api, call.path.slug
     try:
-        facts = await _facts(api, slug) if _SLUG.fullmatch(slug) else None
+        facts = await _facts(api, slug) if is_slug(slug) else None
     except StellarStreamError as error:
         problem = problem_of(error)
         body = render("failed.html", problem=problem)

@@ -65,8 +65,8 @@ class Page {
   /** Tell something that stays until the next thing. */
   tell(text, tone) {
     this.note.className = `box ${tone}`;
+    this.note.hidden = false; // first: what changes in a part that is shown is read out
     this.note.replaceChildren(Object.assign(document.createElement("p"), { textContent: text }));
-    this.note.hidden = false;
   }
 
   /** Tell a screen reader something. */

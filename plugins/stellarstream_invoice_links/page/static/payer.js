@@ -23,7 +23,7 @@ export class Payer {
     this.changed = false;
     this.built = null;
     this.wallet = null;
-    this.found = [];
+    this.found = null;
     this.#listen();
     this.#part("payer").hidden = false;
     this.#look();
@@ -116,8 +116,8 @@ export class Payer {
     this.#show(label ? "stumbled" : "choose");
     this.built = null;
     const trouble = this.#part("trouble");
+    trouble.hidden = false; // first: what changes in a part that is shown is read out
     trouble.replaceChildren(Object.assign(document.createElement("p"), { textContent: text }));
-    trouble.hidden = false;
     const retry = this.#part("retry");
     retry.hidden = !label;
     retry.textContent = label;
@@ -145,21 +145,23 @@ export class Payer {
 
   #look() {
     const found = wallets();
-    if (this.found.length && found.length === this.found.length) return;
-    this.found = found;
-    const template = this.#part("wallet-button");
-    const buttons = found.map((wallet) => {
-      const button = template.content.firstElementChild.cloneNode(true);
-      button.querySelector(".badge").textContent = wallet.name === UNNAMED ? "W" : wallet.name[0].toUpperCase();
-      button.querySelector(".what").textContent = `Pay with ${wallet.name}`;
-      button.dataset.wallet = wallet.name;
-      button.addEventListener("click", () => this.#connect(wallet));
-      return button;
-    });
-    this.#part("wallets").replaceChildren(...buttons);
+    if (found.length === this.found?.length) return;
+    const list = this.#part("wallets");
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.wallet : "";
+    list.replaceChildren(...found.map((wallet) => this.#button(wallet)));
+    for (const button of list.children) if (button.dataset.wallet === focused) button.focus();
     this.#part("no-wallet").hidden = found.length > 0;
-    if (!this.opened) this.#part("by-hand").open = found.length === 0;
-    this.opened ||= found.length > 0;
+    if (!this.found?.length) this.#part("by-hand").open = found.length === 0;
+    this.found = found;
+  }
+
+  #button(wallet) {
+    const button = this.#part("wallet-button").content.firstElementChild.cloneNode(true);
+    button.querySelector(".badge").textContent = wallet.name === UNNAMED ? "W" : wallet.name[0].toUpperCase();
+    button.querySelector(".what").textContent = `Pay with ${wallet.name}`;
+    button.dataset.wallet = wallet.name;
+    button.addEventListener("click", () => this.#connect(wallet));
+    return button;
   }
 
   async #connect(wallet) {
@@ -265,7 +267,10 @@ export class Payer {
       this.#part("signed-wrong").hidden = true;
     }
     this.tick(Date.now() / 1000);
-    this.#part("review-head").focus();
+    const card = this.#part("pay");
+    // all of it at once where a screen is high enough, else from its beginning
+    if (card.getBoundingClientRect().bottom > innerHeight) card.scrollIntoView({ block: "start" });
+    this.#part("review-head").focus({ preventScroll: true });
   }
 
   async #copyUnsigned() {

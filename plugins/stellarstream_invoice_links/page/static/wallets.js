@@ -90,7 +90,16 @@ function lobstr({ lobstrSignerExtension: flag }) {
 
 function xbull({ xBullSDK: sdk }) {
   if (!sdk) return null;
-  if (typeof sdk.signXDR !== "function") return sep43(sdk, "enableConnection");
+  if (typeof sdk.signXDR !== "function") {
+    if (typeof sdk.signTransaction !== "function") return null;
+    return {
+      async address() {
+        await sdk.enableConnection?.();
+        return addressIn(answer(await sdk.getAddress()));
+      },
+      sign: async (xdr, opts) => signedIn(answer(await sdk.signTransaction({ xdr, opts }))),
+    };
+  }
   return {
     async address() {
       answer(await sdk.connect({ canRequestPublicKey: true, canRequestSign: true }));
