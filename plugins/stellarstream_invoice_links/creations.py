@@ -18,9 +18,11 @@ from peewee import Database
 from stellarstream_core.errors import StellarStreamError
 from stellarstream_invoice_links.arguments import CREATE, CallTerms, arguments_of, pack, unpack
 from stellarstream_invoice_links.judging import Creation, Known
-from stellarstream_invoice_links.model import CLOCK_SECONDS
 from stellarstream_nebula import bulk
 
+INTEREST_SECONDS = 86_400
+"""How long before the first link of a receiver a creation may have been that is kept all the same. What counts is for
+the judge to say; a clock that is wrong must not lose a payment that names its link."""
 PIECE = 500
 """Creations written in one statement."""
 _EVENT = (
@@ -50,13 +52,17 @@ def note_ledger(database: Database, ledger: int) -> None:
 
 
 def of_interest(database: Database, creations: Sequence[Creation]) -> list[Creation]:
-    """Return those that pay somebody in a token for which there was a link by then."""
+    """Return those that pay somebody in a token for which there was a link by then, or soon after."""
     pairs = sorted({(one.receiver, one.token) for one in creations})
     oldest: dict[tuple[str, str], int] = {}
     for part in bulk.pieces(pairs, PIECE):
+        # a comparison of rows and its order leave one index to take: where nearly all links are of one receiver,
+        # PostgreSQL would walk through the others looking for somebody who has none
         sql = f"""
             SELECT asked.column1, asked.column2, (
-                SELECT MIN(created_at) FROM invoice_links WHERE receiver = asked.column1 AND token = asked.column2
+                SELECT CASE WHEN (receiver, token) = (asked.column1, asked.column2) THEN created_at END
+                FROM invoice_links WHERE (receiver, token, created_at) >= (asked.column1, asked.column2, 0)
+                ORDER BY receiver, token, created_at LIMIT 1
             ) FROM (VALUES {", ".join(["(?, ?)"] * len(part))}) AS asked
         """  # noqa: S608 - marks only
         rows = bulk.query(database, sql, [value for pair in part for value in pair])
@@ -64,7 +70,7 @@ def of_interest(database: Database, creations: Sequence[Creation]) -> list[Creat
     return [
         one
         for one in creations
-        if (at := oldest.get((one.receiver, one.token))) is not None and at <= one.closed_at + CLOCK_SECONDS
+        if (at := oldest.get((one.receiver, one.token))) is not None and at <= one.closed_at + INTEREST_SECONDS
     ]
 
 
@@ -140,13 +146,14 @@ def left_over(database: Database, reached: Mapping[str, int], most: int) -> list
 
     ``reached`` says by contract up to which ledger every event is taken in.
     """
+    build = bulk.query(database, "SELECT build FROM invoice_turn")[0][0]
     found: list[str] = []
     sql = """
         SELECT event_id FROM invoice_creations
-        WHERE contract_id = ? AND build < (SELECT build FROM invoice_turn) AND ledger <= ? LIMIT ?
+        WHERE contract_id = ? AND build < ? AND ledger <= ? ORDER BY build, ledger LIMIT ?
     """
     for contract, ledger in sorted(reached.items()):
-        found += [event_id for (event_id,) in bulk.query(database, sql, (contract, ledger, most - len(found)))]
+        found += [row[0] for row in bulk.query(database, sql, (contract, build, ledger, most - len(found)))]
     return sorted(found)
 
 

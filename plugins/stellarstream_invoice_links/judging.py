@@ -4,14 +4,16 @@ The result depends on these three sets alone, not on the order in which they bec
 order of their events, and what one completes matters to later ones only; :func:`judge` does so for whole sets and says
 what settlement must come to, piece by piece, in the database.
 
-A creation is tied to links by the first of these that finds any. Only links count that were there when it happened and
-pay the same receiver in the same token.
+A creation is tied to links by the first of these that finds any. All pay the same receiver in the same token, and were
+there when it happened.
 
 1. Its memo is the slug of a link: that one, or none at all where that link asks for another receiver or token.
-2. Links that the receiver made: the one for which its transaction was submitted in time; else those whose owner names
-   it; else those that ask for exactly what its arguments say and were open.
-3. Links that others made for the receiver, in the same order. So nobody takes a payment from a receiver's own link by
-   making an equal one.
+2. Its transaction was submitted for a link through this service before the chain had applied it: that one.
+3. Links that the receiver made and names it for; else those that ask for exactly what its call says and were open.
+4. Links that others made for the receiver, which ask for exactly what its call says and were open. So nobody takes a
+   payment from a receiver's own link by making an equal one.
+5. Links whose makers, who are not paid by them, name it. That shows what it is to them and completes nothing: a
+   transaction's hash is public, and anybody can make a link for any receiver.
 
 A transaction's envelope is public once its ledger has closed: who hands one in later proves nothing by it.
 """
@@ -29,6 +31,7 @@ from stellarstream_invoice_links.model import (
     CLOCK_SECONDS,
     COMPLETING,
     LATEST_START_SECONDS,
+    SKEW_SECONDS,
     LinkTerms,
     MatchedBy,
     Outcome,
@@ -188,8 +191,12 @@ def was_there(link: Candidate, creation: Creation) -> bool:
 
 def is_for(link: Candidate, creation: Creation) -> bool:
     """Tell whether a creation may be tied to a link at all."""
-    same = (link.terms.receiver, link.terms.token) == (creation.receiver, creation.token)
-    return same and was_there(link, creation)
+    return pays(link, creation) and was_there(link, creation)
+
+
+def pays(link: Candidate, creation: Creation) -> bool:
+    """Tell whether a creation pays a link's receiver in its token."""
+    return (link.terms.receiver, link.terms.token) == (creation.receiver, creation.token)
 
 
 def in_time(submitted_at: int, creation: Creation) -> bool:
@@ -202,6 +209,7 @@ def is_open(link: Candidate, creation: Creation) -> bool:
     closed_at, taken_back = creation.closed_at, link.taken_back_at
     return (
         is_for(link, creation)
+        and link.created_at <= closed_at + SKEW_SECONDS
         and (link.expires_at is None or closed_at < link.expires_at)
         and (taken_back is None or closed_at <= taken_back)
         and (link.completed is None or link.completed >= creation.event_id)
@@ -239,21 +247,24 @@ def gross_between(net: int) -> tuple[int, int]:
 
 def matched(creation: Creation, around: Around) -> tuple[MatchedBy, Sequence[Candidate]] | None:
     """Return the links that a creation is tied to, and by what; None where it is tied to none."""
-    if around.named is not None and was_there(around.named, creation):
-        return (MatchedBy.MEMO, [around.named]) if is_for(around.named, creation) else None
-    relayed: Sequence[Candidate] = []
-    if around.relayed is not None and in_time(around.relayed[1], creation):
-        relayed = [around.relayed[0]]
-    named = [
-        [link for link in links if is_for(link, creation)] for links in (relayed, around.claiming)
-    ]  # by the transaction's hash
-    for own in (True, False):
-        for links in named:
-            if found := [link for link in links if link.is_own is own]:
-                return MatchedBy.TRANSACTION, found
-        if creation.told is not None and (equal := around.equal(own)):
-            return MatchedBy.TERMS, equal
-    return None
+    if around.named is not None:  # nobody can write a slug before it is given out
+        return (MatchedBy.MEMO, [around.named]) if pays(around.named, creation) else None
+    if (link := _submitted_for(creation, around)) is not None:
+        return MatchedBy.TRANSACTION, [link]
+    claiming = [link for link in around.claiming if is_for(link, creation)]
+    if own := [link for link in claiming if link.is_own]:
+        return MatchedBy.TRANSACTION, own
+    if creation.told is not None and (equal := around.equal(True) or around.equal(False)):
+        return MatchedBy.TERMS, equal
+    return (MatchedBy.TRANSACTION, claiming) if claiming else None
+
+
+def _submitted_for(creation: Creation, around: Around) -> Candidate | None:
+    """Return the link for which a creation's transaction was submitted through this service in time."""
+    if around.relayed is None:
+        return None
+    link, submitted_at = around.relayed
+    return link if in_time(submitted_at, creation) and is_for(link, creation) else None
 
 
 def outcome_of(creation: Creation, link: Candidate) -> Outcome:
@@ -282,7 +293,12 @@ def verdicts_of(creation: Creation, around: Around) -> list[Verdict]:
     by, links = found
     gross = None if creation.told is None else creation.told.gross
     if len(links) == 1:
-        return [Verdict(links[0].id, by, outcome_of(creation, links[0]), gross)]
+        (link,) = links
+        outcome = outcome_of(creation, link)
+        claimed = by is MatchedBy.TRANSACTION and _submitted_for(creation, around) is None
+        if claimed and not link.is_own and outcome in COMPLETING:
+            outcome = Outcome.DIFFERENT_TERMS  # it is not what was asked for, or its terms would have told
+        return [Verdict(link.id, by, outcome, gross)]
     return [Verdict(link.id, by, Outcome.AMBIGUOUS, gross) for link in in_order(links)[:MOST_CHOICES]]
 
 

@@ -13,7 +13,7 @@ from stellarstream_invoice_links.tables import InvoiceLink as Row
 from stellarstream_invoice_links.tables import InvoicePayment as Paid
 from stellarstream_invoice_links.tables import InvoiceTurn
 
-MOST_PAYMENTS = 50
+MOST_PAYMENTS = 20
 """Payments of one link that are shown, the first ones: anybody may send more."""
 
 _LINK = (

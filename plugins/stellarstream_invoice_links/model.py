@@ -12,6 +12,9 @@ from hashlib import sha256
 
 CLOCK_SECONDS = 60
 """How far the service's clock and the ledgers' may differ, where a payment is held against a link's creation."""
+SKEW_SECONDS = 10
+"""How far the service's clock may be ahead of the ledgers' where equal terms alone tie a payment to a link: a link that
+was made when a ledger had closed must not get what that ledger holds."""
 LATEST_START_SECONDS = 3600
 """How long after its ledger a stream may start where the link names no start: nobody is paid by one in ten years."""
 

@@ -1,7 +1,8 @@
 """What there is around creations in the database: the few links that each may be for, however many there are.
 
 Each question is answered along an index and bounded, so that a receiver with a hundred thousand links, or as many with
-equal terms, is judged as quickly as any other.
+equal terms, is judged as quickly as any other. Where few of many are looked for, the order that is asked for is the
+index's own: whatever PostgreSQL thinks it will find, no other way is shorter.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from stellarstream_invoice_links.judging import (
     asks_for,
     gross_between,
     in_order,
-    is_for,
     is_open,
+    pays,
     starts_late,
-    was_there,
 )
-from stellarstream_invoice_links.model import CLOCK_SECONDS, LinkTerms
+from stellarstream_invoice_links.model import CLOCK_SECONDS, SKEW_SECONDS, LinkTerms
 from stellarstream_nebula import bulk
 from stellarstream_nebula.transactions.calls import MOST_I128
 
@@ -78,25 +78,19 @@ class Neighbourhood:
 
     def is_worth_reading(self, creation: Creation, around: Around) -> bool:
         """Tell whether some link may ask for what a creation's call says, which is not known."""
-        if around.named is not None and was_there(around.named, creation):
-            return is_for(around.named, creation)
+        if around.named is not None:
+            return pays(around.named, creation)
         if creation.start is None or creation.end is None or creation.net is None:
             return False
         least, most = gross_between(creation.net)
+        same = (creation.receiver, creation.token, creation.contract, creation.end - creation.start)
         sql = """
             SELECT 1 FROM invoice_links
-            WHERE receiver = ? AND token = ? AND contract_id = ? AND duration = ?
-            AND amount_key BETWEEN ? AND ? AND created_at <= ? LIMIT 1
+            WHERE (receiver, token, contract_id, duration, amount_key) >= (?, ?, ?, ?, ?)
+            AND (receiver, token, contract_id, duration, amount_key) <= (?, ?, ?, ?, ?) AND created_at <= ?
+            ORDER BY receiver, token, contract_id, duration, amount_key LIMIT 1
         """
-        values = (
-            creation.receiver,
-            creation.token,
-            creation.contract,
-            creation.end - creation.start,
-            str(max(least, 0)).zfill(_DIGITS),
-            str(min(max(most, 0), MOST_I128)).zfill(_DIGITS),
-            creation.closed_at + CLOCK_SECONDS,
-        )
+        values = (*same, _key(least), *same, _key(most), creation.closed_at + CLOCK_SECONDS)
         return bool(bulk.query(self.database, sql, values))
 
     def note(self, link_id: str, completed: str | None) -> None:
@@ -112,9 +106,11 @@ class Neighbourhood:
     def _claiming(self, creation: Creation) -> list[Candidate]:
         """Return links whose owners name a creation's transaction: the receiver's own, else those of others."""
         sql = f"""
-            SELECT {_CANDIDATE} FROM invoice_submissions AS s JOIN invoice_links AS l ON l.id = s.link_id
-            WHERE s.tx_hash = ? AND (s.claimed = 1 OR s.origin = 'owner')
-            AND l.receiver = ? AND l.token = ? AND l.own = ? AND l.created_at <= ? AND l.after_ledger < ?
+            WITH s AS MATERIALIZED (
+                SELECT link_id FROM invoice_submissions WHERE tx_hash = ? AND (claimed = 1 OR origin = 'owner')
+            )
+            SELECT {_CANDIDATE} FROM s JOIN invoice_links AS l ON l.id = s.link_id
+            WHERE l.receiver = ? AND l.token = ? AND l.own = ? AND l.created_at <= ? AND l.after_ledger < ?
             ORDER BY l.created_at, l.id LIMIT ?
         """  # noqa: S608 - names only
         for own in (1, 0):
@@ -128,34 +124,32 @@ class Neighbourhood:
         told = creation.told
         if told is None or not told.plain:
             return []
-        fingerprints = fingerprints_of(told, named_start=starts_late(creation, told))
         condition = """
-            l.own = ? AND l.open_until >= ? AND l.created_at <= ? AND l.after_ledger < ?
+            l.terms = ? AND l.own = ? AND l.open_until >= ? AND l.created_at <= ? AND l.after_ledger < ?
             AND (l.completed_event IS NULL OR l.completed_event >= ?)
         """
-        values = (int(own), creation.closed_at, *_there(creation), creation.event_id)
-        some = f"""
-            SELECT {_CANDIDATE} FROM invoice_links AS l
-            WHERE l.terms IN ({bulk.marks(len(fingerprints))}) AND {condition} LIMIT ?
-        """  # noqa: S608 - names and marks only
-        found = bulk.query(self.database, some, (*fingerprints, *values, MOST_CHOICES + 1))
-        if len(found) > MOST_CHOICES:  # which of them come first is to be looked for in their order
-            first = f"""
-                SELECT {_CANDIDATE} FROM invoice_links AS l
-                WHERE l.terms = ? AND {condition} ORDER BY l.created_at, l.id LIMIT ?
-            """  # noqa: S608 - names only
-            found = [
-                row
-                for fingerprint in fingerprints
-                for row in bulk.query(self.database, first, (fingerprint, *values, MOST_CHOICES))
-            ]
+        values = (int(own), creation.closed_at, *_there(creation, SKEW_SECONDS), creation.event_id)
+        found: list[bulk.Row] = []
+        for fingerprint in fingerprints_of(told, named_start=starts_late(creation, told)):
+            # more than can be told are not looked for, but then the first ones in the order in which they were made
+            for order, most in (("l.open_until", MOST_CHOICES + 1), ("l.created_at, l.id", MOST_CHOICES)):
+                sql = f"SELECT {_CANDIDATE} FROM invoice_links AS l WHERE {condition} ORDER BY {order} LIMIT ?"  # noqa: S608 - names only
+                some = bulk.query(self.database, sql, (fingerprint, *values, most))
+                if len(some) <= MOST_CHOICES:
+                    found += some
+                    break
         links = (_candidate(row) for row in found)
         return in_order(link for link in links if is_open(link, creation) and asks_for(link, creation, told))
 
 
-def _there(creation: Creation) -> tuple[int, int]:
+def _there(creation: Creation, seconds: int = CLOCK_SECONDS) -> tuple[int, int]:
     """Return the values of a condition that a link was there: ``created_at <= ? AND after_ledger < ?``."""
-    return creation.closed_at + CLOCK_SECONDS, creation.ledger
+    return creation.closed_at + seconds, creation.ledger
+
+
+def _key(amount: int) -> str:
+    """Return what ``amount_key`` is of an amount."""
+    return str(min(max(amount, 0), MOST_I128)).zfill(_DIGITS)
 
 
 def _candidate(row: bulk.Row) -> Candidate:

@@ -23,6 +23,8 @@ from stellarstream_invoice_links.tables import InvoiceSubmission as Submission
 from stellarstream_nebula.hookspecs import SearchQuery, SearchResult
 
 KIND = "invoice-link"
+MOST_LOOKED_AT = 100
+"""Links of one transaction that are looked at: it makes few streams, each for few links."""
 _SLUG = re.compile(r"[0-9A-Za-z]{11,32}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -53,8 +55,14 @@ def _paid_by(database: Database, tx_hash: str, limit: int) -> list[Link]:
         .join(Creation, on=Creation.event_id == Paid.event_id)
         .where(Creation.tx_hash == tx_hash, Paid.outcome != Outcome.AMBIGUOUS)
     )
-    ids = Row.id.in_(submitted) | Row.id.in_(paid)
-    return read_links(database, ids & Row.completed_event.is_null(False), (Row.created_at, Row.id), limit)
+    # asked for one by one: PostgreSQL would look through every link for one that is among either
+    ids = {
+        link_id for some in (submitted, paid) for (link_id,) in some.limit(MOST_LOOKED_AT).tuples().execute(database)
+    }
+    if not ids:
+        return []
+    wanted = Row.id.in_(sorted(ids)) & Row.completed_event.is_null(False)
+    return read_links(database, wanted, (Row.created_at, Row.id), limit)
 
 
 def _result(matched: str, link: Link, now: float) -> SearchResult:

@@ -90,7 +90,7 @@ def remove_creations(database: Database, event_ids: Sequence[str], *, now: float
 
 def is_due(database: Database) -> bool:
     """Tell whether some creation is to be judged."""
-    return bool(bulk.query(database, "SELECT 1 FROM invoice_creations WHERE due = 1 LIMIT 1"))
+    return bool(bulk.query(database, "SELECT 1 FROM invoice_creations WHERE due = 1 ORDER BY event_id LIMIT 1"))
 
 
 # --- a piece of it ----------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ projected as synced ones are.
 from __future__ import annotations
 
 import asyncio
-from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +24,8 @@ from stellarstream_invoice_links.arguments import CallTerms, arguments_of, unpac
 from stellarstream_invoice_links.arguments_reading import ArgumentsReader
 from stellarstream_invoice_links.creations import read_creations
 from stellarstream_invoice_links.judging import Candidate, Creation, Judged, Submission, Verdict, judge
-from stellarstream_invoice_links.links import take_turn
-from stellarstream_invoice_links.model import Link, LinkTerms, MatchedBy, Outcome
+from stellarstream_invoice_links.links import link_by_id, take_turn
+from stellarstream_invoice_links.model import Link, LinkStatus, LinkTerms, MatchedBy, Outcome
 from stellarstream_invoice_links.projection import InvoiceProjection
 from stellarstream_invoice_links.settlement import settle_link
 from stellarstream_invoice_links.submissions import claim_transaction, record_submission
@@ -43,6 +42,11 @@ PAYER = wallet(31)
 BEGAN = made_close_time(START)
 """When the first ledger of the tests closed."""
 HOUR = 3_600
+LATER = BEGAN + 200 * 86_400
+"""Months later, by the service's clock."""
+
+
+DECODERS = {spec.family: spec for spec in decoder_specs()}
 
 
 # --- calls ------------------------------------------------------------------------------------------
@@ -256,13 +260,14 @@ def parsed_hash(text: str) -> str:
 
 def made_projection(**more: Any) -> InvoiceProjection:
     """Return the projection of the tests' contracts."""
-    families = more.pop("families", FAMILIES)
-    return InvoiceProjection(families, {spec.family: spec for spec in decoder_specs()}, **more)
+    return InvoiceProjection(more.pop("families", FAMILIES), DECODERS, **more)
 
 
-def project(storage: Storage, projection: InvoiceProjection | None = None, *, batch: int = 500) -> None:
+def project(
+    storage: Storage, projection: InvoiceProjection | None = None, *, projector: Projector | None = None
+) -> None:
     """Take in everything that is committed."""
-    projector = Projector(projection or made_projection(), storage, events=batch)
+    projector = projector or Projector(projection or made_projection(), storage)
     for _ in range(10_000):
         if projector.step().idle:
             return
@@ -275,10 +280,10 @@ def rebuild(storage: Storage) -> None:
     project(storage)
 
 
-def index(storage: Storage, payments: Payments, first: int, last: int) -> None:
+def index(storage: Storage, payments: Payments, first: int, last: int, *, projector: Projector | None = None) -> None:
     """Commit the events of some ledgers and take them in."""
     store(storage, payments.ledgers.events, first, last, wanted_from=START)
-    project(storage)
+    project(storage, projector=projector)
 
 
 class NetworkOfTests:
@@ -331,15 +336,27 @@ def ask(storage: Storage, *, now: int = BEGAN, **changes: Any) -> Link:
     return put_link(storage, now=now, **{"owner": changes.get("receiver", RECEIVER), **changes})
 
 
+def everything(storage: Storage, payments: Payments) -> None:
+    """Index all that happened, and read what is wanted of it."""
+    index(storage, payments, START, payments.last)
+    read_all_arguments(storage, payments.chain)
+
+
+def run_sql(storage: Storage, sql: str) -> None:
+    """Change the database behind everybody's back."""
+    storage.write(lambda database: bulk.execute(database, sql))
+
+
 # --- what is stored ---------------------------------------------------------------------------------
 
 
-def verdicts(storage: Storage) -> dict[tuple[str, str], Verdict]:
-    """Return every payment that is stored, by link and event."""
+def verdicts(storage: Storage, links: Iterable[Link] | None = None) -> dict[tuple[str, str], Verdict]:
+    """Return the payments that are stored, by link and event: all, or those of some links."""
     sql = "SELECT link_id, event_id, matched_by, outcome, gross FROM invoice_payments"
+    rows = _rows(storage, sql, "link_id", links)
     return {
         (link_id, event_id): Verdict(link_id, MatchedBy(by), Outcome(outcome), None if gross is None else int(gross))
-        for link_id, event_id, by, outcome, gross in storage.read(lambda database: bulk.query(database, sql))
+        for link_id, event_id, by, outcome, gross in rows
     }
 
 
@@ -353,10 +370,27 @@ def outcomes(storage: Storage, link: Link) -> list[tuple[str, str, str]]:
     ]
 
 
-def completed(storage: Storage) -> dict[str, str]:
-    """Return which event completes each link that one does."""
-    sql = "SELECT id, completed_event FROM invoice_links WHERE completed_event IS NOT NULL"
-    return dict(storage.read(lambda database: bulk.query(database, sql)))
+def told(storage: Storage, link: Link) -> list[tuple[str, str]]:
+    """Return (by, outcome) of each payment of a link, in the chain's order."""
+    return [(by, outcome) for _, by, outcome in outcomes(storage, link)]
+
+
+def statuses(storage: Storage, *links: Link, now: float = BEGAN) -> list[LinkStatus]:
+    """Return the states of links at a moment."""
+    return [storage.read(lambda database, link=link: link_by_id(database, link.id)).status(now) for link in links]
+
+
+def completed(storage: Storage, links: Iterable[Link] | None = None) -> dict[str, str]:
+    """Return which event completes each link that one does, of all or of some."""
+    rows = _rows(storage, "SELECT id, completed_event FROM invoice_links", "id", links)
+    return {link_id: event_id for link_id, event_id in rows if event_id is not None}
+
+
+def _rows(storage: Storage, sql: str, column: str, links: Iterable[Link] | None) -> list[bulk.Row]:
+    if links is None:
+        return storage.read(lambda database: bulk.query(database, sql))
+    ids = [link.id for link in links]
+    return storage.read(lambda database: bulk.select_in(database, f"{sql} WHERE {column} IN", ids))
 
 
 def stored_creations(storage: Storage) -> list[Creation]:
@@ -370,14 +404,14 @@ def stored_creations(storage: Storage) -> list[Creation]:
     return storage.read(read)
 
 
-def stored_candidates(storage: Storage) -> list[Candidate]:
-    """Return every link as the judge takes it."""
+def stored_candidates(storage: Storage, links: Iterable[Link] | None = None) -> list[Candidate]:
+    """Return links as the judge takes them, all or some."""
     columns = (
         "id, slug, owner, contract_id, family, receiver, token, amount, duration, start, cliff, created_at, "
         "after_ledger, expires_at, canceled_at, deleted_at"
     )
     found = []
-    for row in storage.read(lambda database: bulk.query(database, f"SELECT {columns} FROM invoice_links")):
+    for row in _rows(storage, f"SELECT {columns} FROM invoice_links", "id", links):
         link_id, slug, owner, contract, family, receiver, token, amount, duration, start, cliff, *others = row
         terms = LinkTerms(
             contract=contract,
@@ -395,16 +429,14 @@ def stored_candidates(storage: Storage) -> list[Candidate]:
     return found
 
 
-def stored_submissions(storage: Storage) -> list[Submission]:
-    """Return every submission as the judge takes it."""
+def stored_submissions(storage: Storage, links: Iterable[Link] | None = None) -> list[Submission]:
+    """Return submissions as the judge takes them, all or those for some links."""
     sql = """
         SELECT s.tx_hash, s.link_id, s.submitted_at, s.origin, s.claimed, s.arguments, l.contract_id, l.family
         FROM invoice_submissions AS s JOIN invoice_links AS l ON l.id = s.link_id
     """
     found = []
-    for tx_hash, link_id, at, origin, is_claimed, packed, contract, family in storage.read(
-        lambda database: bulk.query(database, sql)
-    ):
+    for tx_hash, link_id, at, origin, is_claimed, packed, contract, family in _rows(storage, sql, "s.link_id", links):
         told = None
         if packed is not None:
             told = arguments_of(contract, family, "create_stream", unpack(bytes(packed)))
@@ -431,11 +463,3 @@ def call_terms(family: str, contract: str, **fields: Any) -> CallTerms:
     told = arguments_of(contract, family, "create_stream", raw(create_arguments(family, **fields)))
     assert told is not None
     return told
-
-
-def text_of(envelope: bytes) -> str:
-    return b2a_base64(envelope, newline=False).decode()
-
-
-Act = Callable[[], None]
-Acts = Sequence[Act]

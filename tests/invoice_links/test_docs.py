@@ -30,6 +30,7 @@ from stellarstream_invoice_links.model import DELETABLE, LEGAL, LinkStatus, Matc
 from stellarstream_invoice_links.represent import InvoiceLinkModel, OwnLinkModel
 from stellarstream_invoice_links.resources import all_routes
 from stellarstream_invoice_links.settings import InvoiceLinkSettings
+from stellarstream_nebula.transactions.errors import AlreadyAppliedError
 from stellarstream_sandbox.config import SandboxConfig
 from tests.api.examples import Page
 from tests.api.kit import Running, runtime_of
@@ -80,14 +81,14 @@ def named_in(section: str) -> set[str]:
 
 
 def own_problems() -> dict[str, int]:
-    """Return every problem of the plugin, with its status."""
+    """Return every problem of the plugin, and the one that its routes alone have, with its status."""
     kinds = [
         kind
         for module in (problems, invoice_pdf)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, ApiProblem) and kind.__module__ == module.__name__
     ]
-    return {kind.code: kind.status for kind in kinds}
+    return {kind.code: kind.status for kind in [*kinds, AlreadyAppliedError]}
 
 
 def test_every_problem_is_explained_with_its_status():
@@ -107,7 +108,8 @@ def test_every_outcome_stands_in_the_table():
 
 def test_every_way_to_match_stands_in_the_table_in_the_order_of_the_rules():
     rows = re.findall(r"^\| \d \| `(\w+)` \|", PAGE.section("Which stream pays which link"), re.MULTILINE)
-    assert rows == [MatchedBy.MEMO, MatchedBy.TRANSACTION, MatchedBy.TRANSACTION, MatchedBy.TERMS]
+    by = MatchedBy
+    assert rows == [by.MEMO, by.TRANSACTION, by.TRANSACTION, by.TERMS, by.TRANSACTION]
 
 
 def test_every_status_stands_in_the_table_and_what_its_owner_may_do():

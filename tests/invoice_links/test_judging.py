@@ -25,6 +25,7 @@ from stellarstream_invoice_links.model import (
     CLOCK_SECONDS,
     COMPLETING,
     LATEST_START_SECONDS,
+    SKEW_SECONDS,
     LinkTerms,
     MatchedBy,
     Outcome,
@@ -364,10 +365,34 @@ class TestByTerms:
         links = [asked("L"), asked("M", owner=SOMEBODY), asked("N", owner=SOMEBODY)]
         assert told(links, [created()]) == {("L", 1): ("terms", "completed")}
 
-    @pytest.mark.parametrize("say", [relayed, claimed])
-    def test_a_stranger_takes_no_payment_from_a_receivers_own_link(self, say):
+    def test_a_strangers_word_takes_no_payment_from_a_receivers_own_link(self):
         links, creation = [asked("L"), asked("M", owner=SOMEBODY)], created()
-        assert told(links, [creation], [say(links[1], creation)]) == {("L", 1): ("terms", "completed")}
+        assert told(links, [creation], [claimed(links[1], creation)]) == {("L", 1): ("terms", "completed")}
+
+    def test_paid_by_the_page_of_a_link_it_is_that_links_whoever_made_it(self):
+        links, creation = [asked("L"), asked("M", owner=SOMEBODY)], created()
+        for said in ([], [claimed(links[0], creation)]):
+            own = [*said, relayed(links[1], creation)]
+            assert told(links, [creation], own) == {("M", 1): ("transaction", "completed")}
+
+    def test_the_word_of_one_who_is_not_paid_breaks_no_tie(self):
+        links, creation = [asked("L", owner=SOMEBODY), asked("M", owner=PAYER.public_key)], created()
+        found = told(links, [creation], [claimed(links[0], creation)])
+        assert found == {("L", 1): ("terms", "ambiguous"), ("M", 1): ("terms", "ambiguous")}
+
+    @pytest.mark.parametrize("changes", [{"amount": 1}, {"duration": 5}], ids=["overpaid", "another stream"])
+    def test_the_word_of_one_who_is_not_paid_completes_nothing(self, changes):
+        eves, creation = asked("M", owner=SOMEBODY, **changes), created()
+        said = [claimed(eves, creation)]
+        assert told([eves], [creation], said) == {("M", 1): ("transaction", "different-terms")}
+        theirs = asked("L", owner=PAYER.public_key)
+        assert told([theirs, eves], [creation], said) == {("L", 1): ("terms", "completed")}
+        unread = replace(creation, known=Known.UNKNOWN, told=None)
+        assert told([theirs, eves], [unread], said) == {("M", 1): ("transaction", "unverified")}
+
+    def test_the_receivers_own_word_completes_what_was_overpaid(self):
+        link, creation = asked(amount=1), created()
+        assert told([link], [creation], [claimed(link, creation)]) == {("L", 1): ("transaction", "overpaid")}
 
     def test_a_link_that_somebody_made_for_the_receiver_is_paid_where_no_own_one_is_meant(self):
         assert told([asked(owner=SOMEBODY)], [created()]) == {("L", 1): ("terms", "completed")}
@@ -385,7 +410,7 @@ class TestByTerms:
             ({"expires_at": BEGAN + 101}, {"expires_at": BEGAN + 100}),
             ({"canceled_at": BEGAN + 100}, {"canceled_at": BEGAN + 99}),
             ({"deleted_at": BEGAN + 100}, {"deleted_at": BEGAN + 99}),
-            ({"created_at": BEGAN + 100 + CLOCK_SECONDS}, {"created_at": BEGAN + 101 + CLOCK_SECONDS}),
+            ({"created_at": BEGAN + 100 + SKEW_SECONDS}, {"created_at": BEGAN + 101 + SKEW_SECONDS}),
             ({"after_ledger": 0}, {"after_ledger": 1}),
         ],
     )

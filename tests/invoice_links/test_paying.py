@@ -645,3 +645,30 @@ def test_a_transaction_that_comes_for_the_link_and_without_it_at_once_is_recorde
         assert plain.result(20).hash == digest(text)
     assert linked.json["linkStatus"] == "SIGNED"
     assert [row.tx_hash for row in submissions(api, link)] == [digest(text)]
+
+
+@EITHER
+@pytest.mark.parametrize("relayed", [False, True], ids=["straight to the network", "through this service"])
+def test_what_was_applied_before_it_came_is_refused(api, chain, relayed):
+    """Once it is in a ledger everybody has it: who hands it in for a link of theirs proves nothing."""
+    link = link_of(api, "v1")
+    text = paid(link)
+    sequence = read_back(text).transaction.sequence
+    if relayed:
+        api.run(api.service.part(Transactions).submit(text))
+    chain.account(PAYER.public_key, sequence=sequence)
+    handed = len(chain.handed)
+    refused(submit(api, link.slug, text), 409, "already-applied")
+    assert (submissions(api, link), status_of(api, link), len(chain.handed)) == ([], "DRAFT", handed)
+    chain.account(PAYER.public_key)
+
+
+@EITHER
+def test_what_was_taken_for_the_link_is_answered_for_when_it_comes_again_applied(api, chain):
+    link = link_of(api)
+    text = paid(link)
+    assert submit(api, link.slug, text).status == 202
+    chain.account(PAYER.public_key, sequence=read_back(text).transaction.sequence)
+    assert submit(api, link.slug, text).status == 202
+    assert len(submissions(api, link)) == 1
+    chain.account(PAYER.public_key)

@@ -53,6 +53,7 @@ from stellarstream_nebula.transactions.errors import (
     BUILD_PROBLEMS,
     CHAIN_PROBLEMS,
     ENVELOPE_PROBLEMS,
+    AlreadyAppliedError,
     EnvelopeError,
     TooManyPendingError,
 )
@@ -156,12 +157,27 @@ async def submit(call: Call[SlugPath, Nothing, SignedPayment]) -> Answer:
     else:
         envelope = await in_thread(parsed, text, call.api.settings.passphrase)
         check_terms(link, envelope, now)
-        noted = partial(_record, slug=slug, envelope=envelope)
-        fate = await call.api.part(Transactions).submit(text, noted=noted)
+        fate = await _submitted(call, text, envelope)
     status = await _read(call, partial(_status, slug=slug, now=time.time()))
     told = transaction_model(fate)
     body = SubmittedModel(**{name: getattr(told, name) for name in TransactionModel.model_fields}, link_status=status)
     return Answer(body, status=202, headers={"Location": f"{BASE}/transactions/{fate.hash}"})
+
+
+async def _submitted(call: Call[SlugPath, Nothing, SignedPayment], text: str, envelope: Envelope) -> Fate:
+    """Relay an envelope for the link. One that the chain has applied already was not submitted for it.
+
+    Unless it was, and comes again.
+    """
+    noted = partial(_record, slug=call.path.slug, envelope=envelope)
+    again = partial(_is_recorded, slug=call.path.slug, tx_hash=envelope.hash)
+    try:
+        return await call.api.part(Transactions).submit(text, noted=noted, fresh=not await _read(call, again))
+    except AlreadyAppliedError:
+        fate = await _answered_before(call, text)  # it came twice at the same time, and the other one was quicker
+        if fate is None:
+            raise
+        return fate
 
 
 async def _answered_before(call: Call[SlugPath, Nothing, SignedPayment], text: str) -> Fate | None:
@@ -274,6 +290,7 @@ ROUTES = (
             *LINK_PROBLEMS,
             TermsMismatchError,
             SubmittedForAnotherError,
+            AlreadyAppliedError,
             *CHAIN_PROBLEMS,
             *ENVELOPE_PROBLEMS,
             TooManyPendingError,

@@ -236,6 +236,18 @@ class WrongNetworkError(EnvelopeError):
     help = "Sign with 'networkPassphrase' as it was given with the transaction."
 
 
+class AlreadyAppliedError(EnvelopeError):
+    """The account's sequence number that the transaction needs is used up: it is in a ledger already, or never will be.
+
+    Only routes answer this for which it matters that the transaction was handed in before it was applied.
+    """
+
+    code = "already-applied"
+    title = "Transaction applied already"
+    status = 409
+    help = "Look at the account's transactions. Build a new one only if it was another that used the number up."
+
+
 class TooManyPendingError(ApiProblem):
     """As many transactions of one account wait as may. Nothing of this one was stored or sent."""
 

@@ -30,6 +30,7 @@ from stellarstream_nebula.transactions import store
 from stellarstream_nebula.transactions.calls import is_silent, is_telling
 from stellarstream_nebula.transactions.chain import account_entries, require_chain
 from stellarstream_nebula.transactions.envelope import Envelope, check, check_signatures, parsed
+from stellarstream_nebula.transactions.errors import AlreadyAppliedError
 from stellarstream_nebula.transactions.fate import Proof, proven
 from stellarstream_nebula.transactions.indexed import Indexed, indexed, is_absent
 from stellarstream_nebula.transactions.refusals import ErrorNames
@@ -101,7 +102,9 @@ class Relay:
         self._submitting: Flights[tuple[bytes, object], Fate] = Flights()
         self._looks: ExpiringCache[str, Stored] = ExpiringCache(_LOOKS, lambda _: LOOK_SECONDS, clock=clock)
 
-    async def submit(self, text: str, families: Mapping[str, str], noted: Noted | None = None) -> Fate:
+    async def submit(
+        self, text: str, families: Mapping[str, str], noted: Noted | None = None, *, fresh: bool = False
+    ) -> Fate:
         """Take a signed envelope (base64), hand it in, and return what is known of it then.
 
         ``families`` are those of the served contracts. What was taken before is not checked again, and what comes
@@ -110,24 +113,29 @@ class Relay:
         ``noted`` writes what the caller has to say of it, in the transaction that stores the envelope and before it
         is sent; for one that is stored already, whatever became of it, in a transaction of its own. Where it raises,
         nothing is stored and nothing sent by this call. Whoever has something to note shares no answer: each one's
-        ``noted`` runs, once.
+        ``noted`` runs, once. ``fresh``: what the chain has applied already, or can apply no more, is refused, for an
+        envelope is public from its ledger on, and whoever hands it in then proves nothing by it.
 
         Raises the ``EnvelopeError`` that says why it is not relayed, ``AccountNotFoundError``,
         ``ChainUnavailableError``, what the storage raises and what ``noted`` raises; nothing was sent then.
         """
         envelope = await in_thread(parsed, text, self._passphrase)
         # not by its hash: another one of the same hash may have other signatures, and another answer
-        key = (envelope.raw, object() if noted is not None else None)
-        return await self._submitting.join(key, partial(self._submitted, envelope, families, noted))
+        key = (envelope.raw, object() if noted is not None or fresh else None)
+        return await self._submitting.join(key, partial(self._submitted, envelope, families, noted, fresh))
 
-    async def _submitted(self, envelope: Envelope, families: Mapping[str, str], noted: Noted | None) -> Fate:
+    async def _submitted(
+        self, envelope: Envelope, families: Mapping[str, str], noted: Noted | None, fresh: bool
+    ) -> Fate:
         stored: Stored | None = await self._run(self._storage.read, partial(store.find, tx_hash=envelope.hash))
         if stored is not None:
+            if fresh:
+                await self._refuse_applied(envelope, stored)
             if noted is not None:
                 await self._write(self._storage.write, noted)
             return await self._known(await self._continued(stored), families)
         check(envelope, families, self._now())
-        ledger = await self._checked_by_chain(envelope)
+        ledger = await self._checked_by_chain(envelope, fresh=fresh)
         stored = await self._write(
             self._storage.write,
             partial(store.accept, envelope=envelope, ledger=ledger, now=int(self._now()), noted=noted),
@@ -138,12 +146,21 @@ class Relay:
                     stored = await self._hand_in(stored, TRIES)
         return await self._known(stored, families)
 
-    async def _checked_by_chain(self, envelope: Envelope) -> int:
+    async def _refuse_applied(self, envelope: Envelope, stored: Stored) -> None:
+        if stored.state is State.PENDING:
+            _, entries = await account_entries(require_chain(self._chain), [envelope.account])
+            if entries[envelope.account].sequence < envelope.sequence:
+                return
+        raise _applied(envelope)
+
+    async def _checked_by_chain(self, envelope: Envelope, *, fresh: bool) -> int:
         """Check who signed, as the chain has the accounts now; return a ledger in or before which it cannot be."""
         ledger, entries = await account_entries(require_chain(self._chain), envelope.accounts)
         await in_thread(check_signatures, envelope, {account: entry.signers for account, entry in entries.items()})
         if entries[envelope.account].sequence < envelope.sequence:  # a ledger that had it would have used the number up
             return ledger
+        if fresh:
+            raise _applied(envelope)
         return max(1, ledger - LEDGERS_BEFORE)
 
     async def look(self, tx_hash: str, families: Mapping[str, str]) -> Fate | None:
@@ -292,3 +309,7 @@ class Relay:
     async def _indexed(self, tx_hash: str, families: Mapping[str, str]) -> Indexed | None:
         found: Indexed | None = await self._run(indexed, self._storage, tx_hash, tuple(families))
         return found
+
+
+def _applied(envelope: Envelope) -> AlreadyAppliedError:
+    return AlreadyAppliedError(f"{envelope.account} has used up the sequence number of this transaction.")

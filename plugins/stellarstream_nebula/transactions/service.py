@@ -80,13 +80,14 @@ class Transactions:
         families = await self._database.run(partial(storage.read, partial(families_in, settings=self._all_settings)))
         return ServedContracts(families, self.settings.default_contract)
 
-    async def submit(self, text: str, noted: Noted | None = None) -> Fate:
+    async def submit(self, text: str, noted: Noted | None = None, *, fresh: bool = False) -> Fate:
         """Relay a signed envelope, and follow it to its end behind the request's back. Raises as the relay does.
 
         ``noted`` gets the database inside the transaction that stores the envelope, before anything is sent: what it
-        writes stands if and only if the envelope was taken, and what it raises refuses it (``Relay.submit``).
+        writes stands if and only if the envelope was taken, and what it raises refuses it (``Relay.submit``). With
+        ``fresh`` one that was applied already is refused.
         """
-        fate = await self.relay.submit(text, (await self.served()).families, noted)
+        fate = await self.relay.submit(text, (await self.served()).families, noted, fresh=fresh)
         if fate.state is State.PENDING and fate.hash not in self._following and len(self._following) < FOLLOWED:
             task = asyncio.get_running_loop().create_task(self._follow(fate))
             self._following[fate.hash] = task
