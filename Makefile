@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n 2
+# tests wait more than they compute: three at a time keep two cores busy
+PYTEST_ARGS ?= -n 3
 
 .PHONY: help demo test lint types bench clean
 

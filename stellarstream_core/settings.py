@@ -26,7 +26,9 @@ from stellarstream_core.xdr.strkey import contract_id_bytes
 CONFIG_FILE = "stellarstream.toml"
 ENV_PREFIX = "STELLARSTREAM_"
 ENV_CONFIG = "STELLARSTREAM_CONFIG"
-_RESERVED_ENV = frozenset({"CONFIG", "LOG_LEVEL"})
+_SUPERVISION_ENV = frozenset({"HOME", "PYTHON", "ROLE", "SUPERVISED", "SUPERVISOR_PID", "WORKER"})
+"""Variables of circus.ini that are no settings."""
+_RESERVED_ENV = frozenset({"CONFIG", "LOG_LEVEL"}) | _SUPERVISION_ENV
 _TEST_ENV = "TEST_"
 
 
@@ -130,6 +132,25 @@ class Settings(BaseModel):
         None, description="folder that the API's workers on one machine share (none: a private one for temporary files)"
     )
     log_format: Literal["text", "json"] = Field("text", description="text or json")
+    log_dir: Path | None = Field(
+        None, description="folder of the log files of serve and sync (none: the log goes to stderr)"
+    )
+    log_rotate_mb: float = Field(
+        100, ge=0.001, description="a log file is rotated before it is larger than this many millions of bytes"
+    )
+    log_keep_days: float = Field(
+        7, gt=0, description="rotated log files are deleted this many days after their last line"
+    )
+    log_compress: bool = Field(True, description="whether rotated log files are packed with gzip")
+    log_date_format: str = Field("YYYY-MM-DD_HH-mm-ss", description="the date in the name of a rotated log file (UTC)")
+    health_seconds: float = Field(30.0, gt=0, le=3600, description="how often the health monitor looks at processes")
+    api_memory_mb: int = Field(500, ge=1, description="memory of an API worker above which it is replaced")
+    indexer_memory_mb: int = Field(300, ge=1, description="memory of the indexer above which it is restarted")
+    cpu_percent: float = Field(90.0, gt=0, description="CPU of a process, through a whole look, that is an alert")
+    stuck_seconds: float = Field(
+        30.0, gt=0, description="how long an event loop may show no sign of life before its process is killed"
+    )
+    alert_webhook: SecretStr | None = Field(None, description="address that alerts of the health monitor are posted to")
     allowed_plugins: CommaSeparated | None = Field(None, description="load only these plugins (none: all installed)")
     plugins: dict[str, dict[str, Any]] = Field({}, repr=False, description="the plugins' own sections")
 
@@ -318,6 +339,13 @@ def _check_limits(settings: Settings) -> None:
             TrustedProxies(settings.trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"trusted_proxies: {error}.") from None
+    if settings.log_date_format != Settings.model_fields["log_date_format"].default:
+        from stellarstream_core.ops.log_names import parse_date_format  # noqa: PLC0415 - likewise
+
+        try:
+            parse_date_format(settings.log_date_format)
+        except ValueError as error:
+            raise SettingsError(f"log_date_format: {error}.") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
-from tests.paths import missing
+from tests.once import starts_share  # noqa: F401 - a fixture
+from tests.paths import ROOT, memory, missing
 from tests.postgres import NoPostgresError, server_url, throw_away_database
+
+# for tmp_path, for the processes that tests start, and for the workers of pytest-xdist
+if "TMPDIR" not in os.environ and (quick := memory()):
+    os.environ["TMPDIR"] = tempfile.tempdir = quick
+
+# where the tree is to stay free of compiled modules, tests and the processes they start keep them elsewhere: compiling
+# everything takes a process a third of its start
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(ROOT / ".pytest_cache" / "compiled")
 
 # a property holds or it does not: how long an example takes says something of the machine alone; and of examples
 # there are enough to find what is new, not so many that nobody runs the tests
@@ -22,12 +38,18 @@ settings.register_profile(
 settings.load_profile("here")
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the half million objects that every module of tests is made of: they stay anyway."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a server where databases may be made."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(server_url())
+            url = stack.enter_context(server_url(memory() or "/tmp"))
         except NoPostgresError as error:
             missing(str(error))
         yield url
@@ -36,6 +58,28 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def _shared_database(postgres_server: str) -> Iterator[str]:
     with throw_away_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def prepared_database(postgres_server: str) -> Iterator[str]:
+    """The name of a database to copy: it has the tables of all built-in plugins, and nothing in them."""
+    from stellarstream_core.plugins import CORE_MODELS, Plugins
+    from stellarstream_core.settings import load_settings
+
+    plugins = Plugins.load(built_in_only=True)
+    with throw_away_database(postgres_server) as url:
+        models = [CORE_MODELS, *plugins.models()]
+        storage = plugins.storages()["postgresql"].open(url, load_settings(environ={}), models)
+        storage.migrate()
+        storage.close()
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def prepared_postgres_url(postgres_server: str, prepared_database: str) -> Iterator[str]:
+    """The URL of a database that has its tables, as ``open_storage(create=True)`` makes them, and nothing in them."""
+    with throw_away_database(postgres_server, prepared_database) as url:
         yield url
 
 

@@ -10,6 +10,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT.parent / "shared" / "fixtures"
 FACTS = ROOT.parent / "shared" / "facts"
+MEMORY = Path("/dev/shm")
+ENOUGH = 2 * 1024**3
+
+
+def memory() -> str | None:
+    """Return a folder whose files are in memory, for files that need not outlive the tests; None where there is none.
+
+    What tests kill are processes, never the machine: files in memory outlive those as files on a disk do.
+    """
+    try:
+        there = os.statvfs(MEMORY)
+    except (OSError, AttributeError):
+        return None
+    usable = os.access(MEMORY, os.W_OK | os.X_OK) and not there.f_flag & os.ST_NOEXEC
+    return str(MEMORY) if usable and there.f_bavail * there.f_frsize >= ENOUGH else None
 
 
 def fixture(name: str) -> Path:

@@ -28,24 +28,25 @@ class NoPostgresError(Exception):
 
 
 @contextmanager
-def server_url() -> Iterator[str]:
-    """Yield the URL of a server to make databases on."""
+def server_url(folder: str = "/tmp") -> Iterator[str]:
+    """Yield the URL of a server to make databases on; one that is started keeps its files below ``folder``."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         yield named
         return
-    with _cluster(_binaries()) as url:
+    with _cluster(_binaries(), folder) as url:
         yield url
 
 
 @contextmanager
-def throw_away_database(server: str) -> Iterator[str]:
-    """Yield the URL of a new, empty database; drop it afterwards."""
+def throw_away_database(server: str, template: str = "template0") -> Iterator[str]:
+    """Yield the URL of a new database, empty or a copy of the one named; drop it afterwards."""
     import psycopg
 
     name = f"stellarstream_test_{uuid4().hex[:16]}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        copying = "STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {copying}')
     try:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
@@ -64,9 +65,9 @@ def _binaries() -> Path:
 
 
 @contextmanager
-def _cluster(binaries: Path) -> Iterator[str]:
+def _cluster(binaries: Path, where: str) -> Iterator[str]:
     """Start a cluster in a temporary folder, listening on a free port of this machine only."""
-    with tempfile.TemporaryDirectory(prefix="stellarstream-pg-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="stellarstream-pg-", dir=where) as folder:
         data = Path(folder) / "data"
         data.mkdir(mode=0o700)
         as_user = _unprivileged(Path(folder), data)
@@ -76,6 +77,7 @@ def _cluster(binaries: Path) -> Iterator[str]:
         run = [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         _run([*run, "--locale=C", "--no-sync"])
         options = f"-c listen_addresses=127.0.0.1 -p {port} -k {data} -c fsync=off -c max_connections=60"
+        options += " -c full_page_writes=off -c autovacuum=off -c wal_level=minimal -c max_wal_senders=0"
         control = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w"]
         _run([*control, "-l", str(data / "log"), "-o", options, "start"])
         try:

@@ -110,8 +110,11 @@ class Backend(Protocol):
         """Call ``apply`` while no other process can migrate; the database is made where it does not exist."""
         ...
 
-    def follow_lock(self) -> AbstractContextManager[None]:
-        """Hold the right to follow the tip; raise ``LeadershipError`` where another holds it."""
+    def follow_lock(self) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the right to follow the tip, and give what looks whether it is still held.
+
+        Both raise ``LeadershipError`` where another holds it.
+        """
         ...
 
     def close(self) -> None:

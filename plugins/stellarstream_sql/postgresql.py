@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
+from loguru import logger
 from peewee import Database, IntegrityError, PeeweeException
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase  # type: ignore[import-untyped]  # no types
 from psycopg import errors
@@ -169,6 +170,7 @@ class PostgresqlBackend:
         self._readers = self._database(READERS, "REPEATABLE READ", _ReadingDatabase)
         self._changes = self._database(CHANGES, "READ COMMITTED")
         self._changing = BoundedSemaphore(CHANGES)
+        self._following = False
         self._writer: Connection | None = self._connect_writer()
 
     def exists(self) -> bool:
@@ -230,21 +232,26 @@ class PostgresqlBackend:
             database.close_all()
 
     @contextmanager
-    def follow_lock(self) -> Iterator[None]:
-        """Hold an advisory lock on a connection of its own; the server lets it go when the process ends."""
-        connection = self._connect()
+    def follow_lock(self) -> Iterator[Callable[[], None]]:
+        """Hold an advisory lock in the session that commits; the server lets it go when that ends.
+
+        So it cannot be lost unnoticed: where the session is lost, an open commit is lost with it, and the
+        next one begins in a new session, which takes the lock again or raises ``LeadershipError``.
+        """
+        with self._lock:
+            if self._following:
+                raise LeadershipError(f"This process follows the tip into {self.url} already.")
+            writer = self._writer_at_hand()
+            self._follow_in(writer)
+            self._following = True
         try:
-            with self._told():
-                row = connection.execute(_TRY_LOCK, (_FOLLOW_LOCK,)).fetchone()
-            if row is None or not row[0]:
-                raise LeadershipError(f"Another process follows the tip into {self.url}.")
-            try:
-                yield
-            finally:
-                with suppress(psycopg.Error):  # the server ends a session some time after it was closed
-                    connection.execute(_UNLOCK, (_FOLLOW_LOCK,))
+            yield self._still_following
         finally:
-            connection.close()
+            with self._lock:
+                self._following = False
+                if self._writer is not None:
+                    with suppress(psycopg.Error):  # the server ends a session some time after it was closed
+                        self._writer.execute(_UNLOCK, (_FOLLOW_LOCK,))
 
     def close(self) -> None:
         """Close every connection."""
@@ -295,22 +302,46 @@ class PostgresqlBackend:
 
     def _connect_writer(self) -> Connection:
         connection = self._connect()
-        with self._told():
-            connection.execute(_LOCK_TIMEOUT)
+        try:
+            with self._told():
+                connection.execute(_LOCK_TIMEOUT)
+            if self._following:
+                self._follow_in(connection)
+                logger.warning("the connection to {} was lost; the right to follow was taken again", self.url)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _begin(self) -> Connection:
-        """Begin on the kept connection; on a new one where it was lost while idle."""
+    def _writer_at_hand(self, first: bytes = b"SELECT 1") -> Connection:
+        """Return the kept connection once it has run a statement; a new one where it was lost while idle."""
         if self._writer is not None:
             try:
-                self._writer.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+                self._writer.execute(first)
             except psycopg.OperationalError:
                 self._writer.close()
+                self._writer = None
             else:
                 return self._writer
         self._writer = self._connect_writer()
-        self._writer.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+        with self._told():
+            self._writer.execute(first)
         return self._writer
+
+    def _begin(self) -> Connection:
+        return self._writer_at_hand(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+
+    def _follow_in(self, connection: Connection) -> None:
+        with self._told():
+            row = connection.execute(_TRY_LOCK, (_FOLLOW_LOCK,)).fetchone()
+        if row is None or not row[0]:
+            by_now = " by now: the connection that held the right to was lost" if self._following else ""
+            raise LeadershipError(f"Another process follows the tip into {self.url}{by_now}.")
+
+    def _still_following(self) -> None:
+        """Take the lock again where its session was lost; raise ``LeadershipError`` where another process has it."""
+        with self._lock:
+            self._writer_at_hand()
 
     def _end(self, connection: Connection) -> None:
         if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:

@@ -6,10 +6,10 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -211,24 +211,35 @@ class SqliteBackend:
                 database.close_all()
 
     @contextmanager
-    def follow_lock(self) -> Iterator[None]:
+    def follow_lock(self) -> Iterator[Callable[[], None]]:
         """Hold the lock file beside the database; the system lets it go when the process ends."""
         if self._path is None:
-            yield
+            yield lambda: None
             return
         path = self._path.with_name(f"{self._path.name}.lock")
+        with ExitStack() as held:
+            held.enter_context(self._locked(path))
+            held_as = identity(path)
+
+            def still_following() -> None:
+                nonlocal held_as
+                if identity(path) != held_as:  # somebody removed it, and the next one would make its own
+                    held.enter_context(self._locked(path))
+                    held_as = identity(path)
+
+            yield still_following
+
+    def _locked(self, path: Path) -> IO[str]:
         try:
             file = path.open("a")
         except OSError as error:
             raise self._plain(error) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LeadershipError(
-                    f"Another process follows the tip into {self.url} ({path.name} is held)."
-                ) from None
-            yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise LeadershipError(f"Another process follows the tip into {self.url} ({path.name} is held).") from None
+        return file
 
     def close(self) -> None:
         """Close every connection; the last one out moves the log into the file."""

@@ -330,8 +330,11 @@ class SqlStorage:
         ).tuples()
         return self._backend.read(lambda database: Totals(*next(iter(found.execute(database)))))
 
-    def follow_lock(self) -> AbstractContextManager[None]:
-        """Hold the one right to follow the tip; raise ``LeadershipError`` where another process has it."""
+    def follow_lock(self) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the one right to follow the tip; raise ``LeadershipError`` where another process has it.
+
+        Gives a function that raises it once another process has it, for instance after a lost connection.
+        """
         return self._backend.follow_lock()
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from stellarstream_core import __version__
+from stellarstream_core.api.cluster import ClusterView
+from stellarstream_core.api.metrics_cluster import EVERY_CLUSTER, cluster_metrics
 from stellarstream_core.api.metrics_facts import EVERY_FACT, Facts, facts_metrics
 from stellarstream_core.api.metrics_folder import MetricsFolder
 from stellarstream_core.errors import StellarStreamError
@@ -88,7 +90,7 @@ class Metrics:
     def own_names(self) -> frozenset[str]:
         """The names of all metrics and samples that are the framework's own."""
         metrics = [metric for made in self._made for metric in made.describe()]
-        metrics += [*facts_metrics(PREFIX, EVERY_FACT), _build()]
+        metrics += [*facts_metrics(PREFIX, EVERY_FACT), *cluster_metrics(PREFIX, EVERY_CLUSTER), _build()]
         return frozenset(metric.name + end for metric in metrics for end in ("", *_SAMPLES.get(metric.type, ())))
 
     @property
@@ -165,16 +167,20 @@ class Metrics:
         accept: str | None = None,
         facts: Facts | Callable[[], Facts] | None = None,
         gauges: Sequence[Metric] = (),
+        cluster: ClusterView | None = None,
     ) -> tuple[bytes, str]:
         """Return the metrics of all workers and their content type, OpenMetrics where ``accept`` asks for it.
 
         ``facts`` are those of the database, or a function that reads them; where it fails the answer
-        says so and tells the rest. ``gauges`` are those of plugins. Takes milliseconds, and may wait for
-        another worker that does the same: call it in a thread. Raises ``OSError`` where the folder cannot be read.
+        says so and tells the rest. ``gauges`` are those of plugins, ``cluster`` is that of a supervised worker.
+        Takes milliseconds, and may wait for another worker that does the same: call it in a thread. Raises
+        ``OSError`` where the folder cannot be read.
         """
         told = list(gauges)
         if facts is not None:
             told += facts_metrics(PREFIX, facts if isinstance(facts, Facts) else _read(facts))
+        if cluster is not None:
+            told += cluster_metrics(PREFIX, cluster)
         if self._folder is None:
             told += self._registry.collect()
         else:

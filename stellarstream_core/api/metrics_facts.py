@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stellarstream_core.sync.retention import Margin
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectionFacts:
@@ -25,8 +27,8 @@ class Facts:
     """What is known of the deployment; None is left out of the answer.
 
     ``watermark`` and ``tip`` are ledgers, ``lag_seconds`` about how long the ledgers between them took to close,
-    ``gaps`` the number of ranges that are missing. ``sources`` says of each source whether it answers,
-    ``projections`` how far each is, by its name.
+    ``gaps`` the number of ranges that are missing, ``retention`` how close what is yet to be fetched is to being
+    lost. ``sources`` says of each source whether it answers, ``projections`` how far each is, by its name.
     """
 
     watermark: int | None = None
@@ -36,6 +38,7 @@ class Facts:
     conflicts: int | None = None
     position: int | None = None
     gaps: int | None = None
+    retention: Margin | None = None
     sources: Mapping[str, bool] = field(default_factory=dict)
     projections: Mapping[str, ProjectionFacts] = field(default_factory=dict)
 
@@ -47,7 +50,17 @@ class Facts:
         return max(0, self.tip - self.watermark)
 
 
-EVERY_FACT = Facts(watermark=0, tip=0, lag_seconds=0, events=0, conflicts=0, position=0, gaps=0, sources={"": True})
+EVERY_FACT = Facts(
+    watermark=0,
+    tip=0,
+    lag_seconds=0,
+    events=0,
+    conflicts=0,
+    position=0,
+    gaps=0,
+    retention=Margin(0, "", 0, 1, 0.0),
+    sources={"": True},
+)
 """With nothing left out: for the names of all metrics."""
 
 _GAUGES = (
@@ -58,6 +71,13 @@ _GAUGES = (
     ("conflicts", "event_conflicts", "Events that a source told differently from what is stored."),
     ("position", "commit_position", "Position of the last commit."),
     ("gaps", "gaps", "Ranges of wanted ledgers that are missing."),
+)
+
+
+_RETENTION_GAUGES = (
+    ("left", "ledgers", "Ledgers to close until one that is yet to be fetched leaves the last source that has it."),
+    ("seconds", "seconds", "About how long those ledgers take to close."),
+    ("ratio", "ratio", "Those ledgers as a share of all that the source keeps."),
 )
 
 
@@ -81,6 +101,11 @@ def facts_metrics(prefix: str, facts: Facts | None) -> Iterator[Metric]:
             yield GaugeMetricFamily(f"{prefix}{name}", text, float(value))
     if facts.events is not None:
         yield CounterMetricFamily(f"{prefix}events_stored", "Events stored.", float(facts.events))
+    for attribute, name, text in _RETENTION_GAUGES:
+        gauge = GaugeMetricFamily(f"{prefix}retention_margin_{name}", text, labels=["source"])
+        if facts.retention is not None:
+            gauge.add_metric([facts.retention.source], float(getattr(facts.retention, attribute)))
+        yield gauge
     if facts.sources:
         up = GaugeMetricFamily(f"{prefix}source_up", "Whether a source answers.", labels=["source"])
         for source, answers in sorted(facts.sources.items()):

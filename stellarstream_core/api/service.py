@@ -22,6 +22,7 @@ from stellarstream_core.api.auth.stellar_toml import stellar_toml
 from stellarstream_core.api.auth.tokens import Tokens
 from stellarstream_core.api.cache import AnswerCache
 from stellarstream_core.api.client_address import AddressReader
+from stellarstream_core.api.cluster import ClusterReader
 from stellarstream_core.api.cors import Cors
 from stellarstream_core.api.cursors import Cursors
 from stellarstream_core.api.database import Database
@@ -65,8 +66,8 @@ class ApiService:
     ``database`` runs functions that read or write; ``knowledge`` says what is covered; ``feed`` hears of
     commits; ``cursors`` makes cursors; ``sources`` knows the network's tip; ``sync`` tells
     how far the database is; ``gauges`` reads those of plugins; ``chain`` reads the chain and hands in transactions,
-    None where no access to it is configured; ``kept`` holds answers that never change. ``draining`` is set once this
-    worker is about to end.
+    None where no access to it is configured; ``cluster`` tells of the processes beside this one, None where there is
+    no supervisor; ``kept`` holds answers that never change. ``draining`` is set once this worker is about to end.
     """
 
     runtime: Runtime
@@ -92,6 +93,7 @@ class ApiService:
     stellar_toml: str
     openapi: bytes
     chain: ChainClient | None = None
+    cluster: ClusterReader | None = None
     kept: AnswerCache = field(default_factory=AnswerCache)
     draining: bool = False
     _parts: dict[Callable[[ApiService], Any], Any] = field(default_factory=dict)
@@ -222,6 +224,7 @@ async def open_service(
             ),
             openapi=_described(routes, site),
             chain=chain,
+            cluster=ClusterReader.of(settings),
         )
         stack.push_async_callback(api.close_parts)
         feed.start()

@@ -15,10 +15,12 @@ from stellarstream_core.api.moments import Moments
 from stellarstream_core.api.sources import SourceState, SourceWatch
 from stellarstream_core.api.sync_model import SyncModel, sync_model
 from stellarstream_core.projection.status import read_projections
+from stellarstream_core.ranges import RangeSet
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.sources import Reach
 from stellarstream_core.storage import Moment
-from stellarstream_core.sync.state import read_state
+from stellarstream_core.sync.retention import Margin, margin
+from stellarstream_core.sync.state import State, read_state
 
 KEPT_SECONDS = 1.0
 """How long a reading counts while nothing is committed: a contract that becomes wanted commits nothing."""
@@ -27,12 +29,16 @@ KEPT_READINGS = 32
 
 @dataclass(frozen=True, slots=True)
 class SyncReading:
-    """One reading: as a model, and as it is sent. ``gaps`` counts also those that the model leaves out."""
+    """One reading: as a model, and as it is sent. ``gaps`` counts also those that the model leaves out.
+
+    ``margin`` tells how close what is yet to be fetched is to being out of every source's retention.
+    """
 
     model: SyncModel
     body: bytes
     etag: str
     gaps: int
+    margin: Margin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +106,13 @@ class SyncReader:
         )
         body = orjson.dumps(model.model_dump(mode="json", by_alias=True))
         etag = blake2b(body, digest_size=12).hexdigest()
-        return SyncReading(model, body, etag, len(state.coverage.gaps) if state else 0)
+        gaps = len(state.coverage.gaps) if state else 0
+        return SyncReading(model, body, etag, gaps, retention_margin(state, question.sources) if state else None)
+
+
+def retention_margin(state: State, sources: Iterable[SourceState]) -> Margin | None:
+    """Return the margin of all gaps and of every ledger after the last covered one, the next to close included."""
+    reaches = {source.name: source.reach for source in sources if source.reach is not None}
+    after = state.last + 1
+    newest = max((reach.latest for reach in reaches.values()), default=after)
+    return margin(RangeSet([*(gap.range for gap in state.coverage.gaps), (after, max(after, newest))]), reaches)

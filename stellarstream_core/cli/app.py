@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from difflib import get_close_matches
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
@@ -24,6 +25,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "project": ("stellarstream_core.cli.project:project", "Fold stored events into what plugins project from them."),
     "export": ("stellarstream_core.cli.export:export", "Write stored records as JSON lines or CSV."),
     "serve": ("stellarstream_core.cli.serve:serve", "Serve the API, its documentation and the dashboard."),
+    "up": ("stellarstream_core.cli.up:up", "Start the whole service: API workers, indexer, health monitor."),
+    "down": ("stellarstream_core.cli.down:down", "End the service that 'up' started, losing no request."),
+    "cluster": ("stellarstream_core.cli.cluster:cluster", "Show and steer the service that 'up' started."),
+    "startup": ("stellarstream_core.cli.startup:startup", "Print or install the systemd unit of this installation."),
+    "logs": ("stellarstream_core.cli.log_reading:logs", "Show the log files, rotated ones too, in the order of time."),
     "keys": ("stellarstream_core.cli.keys:keys", "Make, list and revoke API keys."),
     "migrate": ("stellarstream_core.cli.migrate:migrate", "Bring the database's schema up to date."),
     "plugins": ("stellarstream_core.cli.plugins:plugins", "Show installed plugins, their hooks and faults."),
@@ -145,7 +151,7 @@ def runtime_of(ctx: click.Context) -> Runtime:
     envvar=LEVEL_VARIABLE,
     default=DEFAULT_LEVEL,
     show_default=True,
-    help="What the log on stderr shows.",
+    help="What the log shows.",
 )
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: str) -> None:
@@ -160,6 +166,10 @@ def cli(ctx: click.Context, config: Path | None, no_plugins: bool, log_level: st
     Exit codes: 0 covered, 1 unexpected, 2 usage or settings, 3 not wholly covered, 4 conflict.
     """
     configure_logging(log_level)
+    if os.environ.get("STELLARSTREAM_SUPERVISED") == "1":
+        from stellarstream_core.ops.process import die_with_parent  # noqa: PLC0415 - only for a supervisor's processes
+
+        die_with_parent()
     runtime_of(ctx)
 
 

@@ -33,7 +33,7 @@ IDLE_SECONDS = 60.0
 def doctor(ctx: click.Context, database: str | None, as_json: bool) -> None:
     """Check settings, plugins, database and sources. Exit code 0 where all is well, 2 otherwise."""
     found = runtime(ctx, database_url=database)
-    results = asyncio.run(_examine(found))
+    results = asyncio.run(examine(found))
     well = all(health.ok for health in results.values())
     if as_json:
         print_json({"ok": well, "checks": {name: {"ok": h.ok, "detail": h.detail} for name, h in results.items()}})
@@ -44,7 +44,8 @@ def doctor(ctx: click.Context, database: str | None, as_json: bool) -> None:
         ctx.exit(ExitCode.USAGE)
 
 
-async def _examine(found: Runtime) -> dict[str, Health]:
+async def examine(found: Runtime) -> dict[str, Health]:
+    """Return the result of every check by its name, in the order to show them. Raises ``SettingsError``."""
     found.plugins.ask_all()
     checks: list[tuple[str, Callable[[], Awaitable[Health]]]] = [
         ("version", _version),

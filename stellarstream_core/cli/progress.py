@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 from time import monotonic
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.status import Status
 from rich.text import Text
 
-from stellarstream_core.cli.logs import log_through
+from stellarstream_core.cli.logs import log_through, log_what_is_said
 from stellarstream_core.cli.output import plural, say
 from stellarstream_core.cli.projecting import ProjectionBar, ProjectionLines
 from stellarstream_core.ranges import LedgerRange
@@ -61,6 +60,11 @@ def _tip(ledger: int, events: int) -> str:
     return f"following: at ledger {ledger:,}, {plural(events, 'new event')} so far"
 
 
+def _say(text: str) -> None:
+    say(text, err=True)
+    log_what_is_said(text)
+
+
 class PlainLines:
     """A line every few seconds, for logs and pipes."""
 
@@ -71,7 +75,7 @@ class PlainLines:
         work: str = "sync",
     ) -> None:
         self._doing = "reading again" if work == "verify" else "fetching"
-        self._write = write or partial(say, err=True)
+        self._write = write or _say
         self._projections = ProjectionLines(self._write, clock)
         self._tally = _Tally(clock)
         self._last = clock()

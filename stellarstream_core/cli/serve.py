@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import click
-from click.core import ParameterSource
 
-from stellarstream_core.cli.logs import configure_logging
-from stellarstream_core.cli.options import database_option, runtime
+from stellarstream_core.cli.logs import log_what_is_said
+from stellarstream_core.cli.options import database_option, runtime, set_up_logging
 from stellarstream_core.cli.output import say
 from stellarstream_core.cli.stopping import StopOnSignals
+from stellarstream_core.ops.process import supervised_role
+from stellarstream_core.ops.readiness import ReadyInTime
+from stellarstream_core.ops.supervised import present
 from stellarstream_core.runtime import Runtime
 
 
@@ -37,19 +39,18 @@ def serve(ctx: click.Context, host: str | None, port: int | None, fd: int | None
     prepared. Logins need 'secret_key' and 'signing_key': without them both are made for this process
     alone, so that sessions end with it. With --fd, where several workers must agree, they are required.
 
-    The log on stderr has a line for each request (--log-level warning leaves them out). SIGTERM and
-    Ctrl-C finish what is being answered, tell live streams, and end within 5 seconds.
+    The log has a line for each request (--log-level warning leaves them out); with 'log_dir' it is in files.
+    SIGTERM and Ctrl-C finish what is being answered, tell live streams, and end within 5 seconds.
     """
     if fd is not None and (host is not None or port is not None):
         raise click.UsageError("--fd brings its own address: leave --host and --port out.")
     found = runtime(ctx, database_url=database, api_host=host, api_port=port)
-    if ctx.find_root().get_parameter_source("log_level") is ParameterSource.DEFAULT:
-        configure_logging("info", found.settings.log_format)
+    set_up_logging(ctx, found.settings, usual_level="info")
     with StopOnSignals() as signals:
-        asyncio.run(_serve(found, fd, signals))
+        asyncio.run(_serve(found, fd, signals, supervised_role("api")))
 
 
-async def _serve(found: Runtime, fd: int | None, signals: StopOnSignals) -> None:
+async def _serve(found: Runtime, fd: int | None, signals: StopOnSignals, role: str | None) -> None:
     from stellarstream_core.api.server import address_of, inherited, listen  # noqa: PLC0415 - aiohttp is not needed to show help
     from stellarstream_core.api.serving import serve as serve_until  # noqa: PLC0415 - likewise
 
@@ -62,7 +63,14 @@ async def _serve(found: Runtime, fd: int | None, signals: StopOnSignals) -> None
             found = found.with_flags({"public_url": f"http://localhost:{address.rpartition(':')[2]}"})
 
         def started() -> None:
+            in_time.done()
             say(f"Serving {address} (dashboard /, documentation /docs); Ctrl-C ends it.")
+            log_what_is_said(f"serving {address}")
 
-        await serve_until(found, sock, stop, shared=fd is not None, started=started)
+        with (
+            ReadyInTime(role, "the database and the plugins") as in_time,
+            present(found.settings, role) as presence,
+        ):
+            await serve_until(found, sock, stop, shared=fd is not None, started=started, presence=presence)
     say("Ended.")
+    log_what_is_said("ended")

@@ -1,4 +1,4 @@
-"""Ending on SIGINT or SIGTERM: at once where possible, within five seconds whatever happens."""
+"""Ending on SIGINT or SIGTERM: at once where possible, within five seconds whatever happens. And on SIGHUP, renewed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellarstream_core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from stellarstream_core.ops.indexer import Renewal
 
 GRACE_SECONDS = 4.5
 """After a signal the process ends within five seconds, whatever the database or the network does."""
@@ -20,11 +23,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopOnSignals:
     """While entered, SIGINT and SIGTERM set an event, and a process that is still there in the end is ended.
 
-    The handlers are Python's own, not the event loop's: they work while the loop is blocked.
+    The handlers are Python's own, not the event loop's: they work while the loop is blocked. ``renewal`` hears
+    of SIGHUP; without it SIGHUP does what it did before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, renewal: Renewal | None = None) -> None:
         self.requested = False
+        self._renewal = renewal
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event: asyncio.Event | None = None
         self._timer: threading.Timer | None = None
@@ -33,6 +38,10 @@ class StopOnSignals:
     def __enter__(self) -> StopOnSignals:
         for number in _SIGNALS:
             self._before[number] = signal.signal(number, self._on_signal)
+        if self._renewal is not None:
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hang_up)
+        # a process that has executed itself again was given no signal until it could heed it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._before)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,12 +55,20 @@ class StopOnSignals:
         self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
         if self.requested:
             self._event.set()
+        if self._renewal is not None:
+            self._renewal.arm(self._event)
         return self._event
+
+    def _on_hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        if self._renewal is not None and not self.requested:
+            self._renewal.hang_up()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested:
             return
         self.requested = True
+        if self._renewal is not None:
+            self._renewal.call_off()
         # an open transaction rolls back by itself, so leaving late work behind loses nothing
         self._timer = threading.Timer(GRACE_SECONDS, os._exit, [int(ExitCode.INCOMPLETE)])
         self._timer.daemon = True

@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack
 
 import click
 
+from stellarstream_core.cli.following import Following
 from stellarstream_core.cli.options import contract_option, database_option, json_option, runtime
 from stellarstream_core.cli.output import plural, print_gaps, print_json, say
 from stellarstream_core.cli.progress import sync_progress
 from stellarstream_core.cli.stopping import StopOnSignals
 from stellarstream_core.errors import ExitCode, UsageError
+from stellarstream_core.ops.readiness import ReadyInTime
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Source, SourceSpec
@@ -85,7 +87,13 @@ def sync(
     when the command ends; 'project' does that by itself.
 
     Exit code 3 means that some ledgers could not be had; they are named, and a later run fills them.
+
+    SIGHUP makes 'sync --follow' finish the window in flight and execute itself again, the same command in
+    the same process, so that it runs the code that is installed now. One that was started from a terminal
+    ends on SIGHUP, as ever: there it says that the terminal was closed. SIGTERM and Ctrl-C end it within
+    5 seconds.
     """
+    following = Following(follow=follow)
     bounds = parse_bound(first, "last", relative=True), parse_bound(last, "latest")
     if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
         raise UsageError(f"--from {first} comes after --to {last}.", help="Swap them.")
@@ -95,8 +103,8 @@ def sync(
     found = runtime(ctx, database_url=database, prove=False if no_proof else None)
     scope = found.scope(contracts)
     request = SyncRequest(*bounds, scope, follow, workers, found.settings.start_ledger, verify)
-    with StopOnSignals() as stopping:
-        report = asyncio.run(_run(found, request, names, stopping))
+    with StopOnSignals(following.renewal) as stopping:
+        report = following.run(lambda: _run(found, request, names, stopping, following))
         if as_json:
             print_json(report.to_json())
         else:
@@ -105,14 +113,18 @@ def sync(
         ctx.exit(report.exit_code)
 
 
-async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals) -> SyncReport:
+async def _run(
+    found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals, following: Following
+) -> SyncReport:
     # the database's drivers come with it: signals are heeded before they are there
     from stellarstream_core.projection.opening import open_projectors  # noqa: PLC0415
 
     stop = stopping.event()
     async with AsyncExitStack() as opened:
         specs = found.source_specs(names)  # a misspelt name is told before a database is made
-        storage = await asyncio.to_thread(found.open_storage, create=True)
+        await opened.enter_async_context(following.present(found.settings, stop))
+        with ReadyInTime(following.role, "the database"):
+            storage = await asyncio.to_thread(found.open_storage, create=True)
         opened.callback(storage.close)
         sources = await found.open_sources(names, request.scope)
         for source in sources:
@@ -122,9 +134,11 @@ async def _run(found: Runtime, request: SyncRequest, names: Sequence[str], stopp
             opened.push_async_callback(source.close)
         sinks = found.plugins.sinks(found.settings)
         projectors = await opened.enter_async_context(open_projectors(found, storage))
-        progress = opened.enter_context(sync_progress())
+        progress = following.watched(opened.enter_context(sync_progress()))
+        await opened.enter_async_context(progress.telling(storage, request.scope))
         passphrase = found.settings.passphrase
         run = SyncRun(request, storage, sources, passphrase, progress, sinks, provers, projectors)
+        run.patience, run.heard = following.patience, progress.heard
         return await run.execute(stop)
 
 

@@ -373,8 +373,13 @@ class Storage(Protocol):
         """
         ...
 
-    def follow_lock(self) -> AbstractContextManager[None]:
-        """Hold the one right to follow the tip. Raises ``LeadershipError`` where another process has it."""
+    def follow_lock(self) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the one right to follow the tip. Raises ``LeadershipError`` where another process has it.
+
+        It gives a function that a follower calls now and then: that takes the right again where it was lost,
+        with a connection that held it for instance, and raises ``LeadershipError`` where another process has
+        it by now. It is called where commits are made, and raises ``StorageError`` where the database fails.
+        """
         ...
 
     def close(self) -> None:

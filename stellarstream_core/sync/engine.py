@@ -31,6 +31,7 @@ from stellarstream_core.ranges import LedgerRange, RangeSet
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Evidence, Reach, Reason, Source, Unserved, Window
 from stellarstream_core.storage import CommitResult, Storage
+from stellarstream_core.sync import reached
 from stellarstream_core.sync.asking import reach_of
 from stellarstream_core.sync.known import KnownLedgers
 from stellarstream_core.sync.plan import Task, clip, plan, spread
@@ -217,6 +218,7 @@ class SyncEngine:
                 self._account(window, task, result, turn)
 
     def _account(self, window: Window, task: Task, result: CommitResult, turn: _Turn) -> None:
+        reached.note(window.range.last)
         self.counts.new += len(result.new)
         self.counts.known += result.known
         self.counts.conflicts += result.conflicting

@@ -60,7 +60,7 @@ class Follower:
 
     A source that fails is waited for. What failed for a passing reason is tried again beside the
     tip, every half minute and ever more seldom while it keeps failing. ``caught_up`` hears of each
-    ledger up to which everything was tried.
+    ledger up to which everything was tried, ``heard`` of the furthest tip whenever a source tells one.
     """
 
     engine: SyncEngine
@@ -70,6 +70,7 @@ class Follower:
     caught_up: Callable[[int], None] = lambda _: None
     ledger_seconds: float | None = None
     clock: Callable[[], float] = monotonic
+    heard: Callable[[Reach], None] = lambda _: None
     _silent: set[str] = field(default_factory=set)
     _asking: dict[str, asyncio.Task[Reach | None]] = field(default_factory=dict)
     _told: dict[str, Reach] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Follower:
                 else:
                     newest = max(reaches.values(), key=lambda reach: reach.latest)
                     pacer.answered(newest)
+                    self.heard(newest)
                     upto = newest.latest if self.until is None else min(newest.latest, self.until)
                     upcoming = await self._step(upcoming, upto, reaches)
                 if retrying is not None and retrying.done():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -22,6 +22,7 @@ from stellarstream_core.sync.bounds import resolve
 from stellarstream_core.sync.engine import SyncEngine
 from stellarstream_core.sync.findings import Findings
 from stellarstream_core.sync.follow import Follower
+from stellarstream_core.sync.leading import keep_leading, leading
 from stellarstream_core.sync.opening import open_sources
 from stellarstream_core.sync.progress import Progress
 from stellarstream_core.sync.report import SyncReport, read_coverage
@@ -67,7 +68,8 @@ class SyncRun:
     """A sync with everything it needs. ``execute`` runs it; setting ``stop`` ends it early and cleanly.
 
     ``provers`` are sources of their own for verifying, in order of preference. ``projectors`` fold what is
-    committed beside the sync, and to its end before a sync that was not stopped ends.
+    committed beside the sync, and to its end before a sync that was not stopped ends. ``patience`` is how many
+    seconds another process that follows is waited for; ``heard`` hears of a follower's tip whenever it is told.
     """
 
     request: SyncRequest
@@ -78,6 +80,9 @@ class SyncRun:
     sinks: Sequence[Sink] = ()
     provers: Sequence[Source] = ()
     projectors: Projectors | None = None
+    patience: float = 0.0
+    heard: Callable[[Reach], None] = lambda _: None
+    _still_leading: Callable[[], None] = field(default=lambda: None, init=False)
     _left_out: list[Source] = field(default_factory=list, init=False)
     _reaches: dict[str, Reach] = field(default_factory=dict, init=False)
 
@@ -86,14 +91,16 @@ class SyncRun:
 
         A window in flight is finished or dropped, never half committed. Raises ``UsageError``
         subclasses for what cannot work, ``SourceError`` where no source tells its tip and the
-        range needs it.
+        range needs it; ``LeadershipError`` where another process follows, or does so by now.
         """
         began = monotonic()
         # an SQLite commit that a power cut may take back is fetched again, unless somebody was told of it
         self.storage.durable = bool(self.sinks)
         engine = SyncEngine(self.storage, self.sources, self.sinks, self.progress, self.request.workers)
         try:
-            with self.storage.follow_lock() if self.request.follow else nullcontext():
+            async with AsyncExitStack() as held:
+                if self.request.follow:
+                    self._still_leading = await held.enter_async_context(leading(self.storage, stop, self.patience))
                 course = await until_stopped(self._prepare(engine), stop)
                 if course is None:
                     raise SyncInterruptedError("Stopped before any source had answered; nothing was changed.")
@@ -187,8 +194,13 @@ class SyncRun:
 
         async def work() -> bool:
             if self.request.follow:
-                follower = Follower(engine, scope, course.begin, self.request.last, caught_up, course.ledger_seconds)
-                beside = [asyncio.create_task(self._join_late(engine))]
+                follower = Follower(
+                    engine, scope, course.begin, self.request.last, caught_up, course.ledger_seconds, heard=self.heard
+                )
+                beside = [
+                    asyncio.create_task(self._join_late(engine)),
+                    asyncio.create_task(keep_leading(self._still_leading, engine.in_thread)),
+                ]
                 if upgrade is not None:
                     beside.append(asyncio.create_task(upgrade.keep_up(lambda: LedgerRange(course.begin, reached))))
                 try:

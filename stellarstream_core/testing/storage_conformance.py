@@ -557,10 +557,11 @@ class StorageConformance(QueryConformance, TableConformance):
 
     def test_only_one_follows_at_a_time(self, open_storage: OpenStorage, storage: Storage) -> None:
         other = open_storage()
-        with storage.follow_lock():
+        with storage.follow_lock() as still_following:
             with pytest.raises(LeadershipError), other.follow_lock():
                 pytest.fail("two processes follow")
             other.commit(window(10, 12))
+            still_following()
         with other.follow_lock():
             pass
 

@@ -73,7 +73,3 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment with only these settings."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
     return env | {f"STELLARSTREAM_{name}": value for name, value in settings.items()} | {"HOME": str(folder)}
-
-
-def stellarstream(*args: str) -> list[str]:
-    return [sys.executable, "-m", "stellarstream_core.cli", *args]

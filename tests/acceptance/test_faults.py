@@ -6,10 +6,12 @@ What cannot be had is a named gap with exit code 3, and a later run fills it whe
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from stellarstream_core.digest import digest_events
+from stellarstream_core.endpoints.timing import Timing
 from stellarstream_core.errors import ExitCode
 from stellarstream_core.plugins import Plugins
 from stellarstream_core.ranges import LedgerRange, RangeSet
@@ -22,12 +24,22 @@ from stellarstream_core.testing.rpc_history import MadeHistory, contract_event, 
 from stellarstream_core.testing.rpc_node import TRANSIENT, Fault, Faults, RpcNode
 from stellarstream_core.testing.scripted import made_contract
 from stellarstream_sandbox.get_events import get_events
+from stellarstream_soroban_rpc.source import SorobanRpcSource
 from tests.acceptance.conftest import digest_of
 
 NETWORK = "Faulty Network ; a test"
 A, B, C, NATIVE = contracts = [made_contract(n) for n in range(4)]
 FIRST, LAST = 1_000, 26_500
 WHOLE = LedgerRange(FIRST, LAST)
+HASTE = 100
+"""How much faster the source's clock runs: the seven seconds that a throttled node asks for are waited out in 0.07."""
+
+
+async def hurried(seconds: float) -> None:
+    await asyncio.sleep(seconds / HASTE)
+
+
+HASTY = Timing(now=lambda: time.monotonic() * HASTE, sleep=hurried)
 EVENTS = [
     *varied_history(LedgerRange(FIRST, FIRST + 600), contracts, seed=1),
     *large_transaction(FIRST + 700, 3, 4_000, A),
@@ -49,7 +61,14 @@ def faulty(seed: int, faults=TRANSIENT, share: float = 0.2) -> Faults:
 
 
 async def sync(storage, *nodes: RpcNode, scope: Scope, first: int = FIRST, **own):
-    options = {"backoff_seconds": 0.001, "max_backoff_seconds": 0.01, "max_retries": 200, "page_limit": 250, **own}
+    options = {
+        "backoff_seconds": 0.001 * HASTE,
+        "max_backoff_seconds": 0.01 * HASTE,
+        "retry_seconds": 180 * HASTE,
+        "max_retries": 200,
+        "page_limit": 250,
+        **own,
+    }
     settings = load_settings(
         environ={},
         flags={
@@ -61,7 +80,7 @@ async def sync(storage, *nodes: RpcNode, scope: Scope, first: int = FIRST, **own
     )
     plugins = Plugins.load(built_in_only=True)
     settings = settings.with_sections(plugins.settings_sections())
-    source = await plugins.sources()["soroban-rpc"].open(settings)
+    source = SorobanRpcSource(settings, HASTY)
     try:
         request = SyncRequest(first, LAST, scope, workers=2)
         return await SyncRun(request, storage, [source], NETWORK, Silence()).execute(asyncio.Event())

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stellarstream_core.ranges import LedgerRange
-from tests.acceptance.conftest import EVENTS, LEDGERS, digest_of, environment, stellarstream
+from tests import commands
+from tests.acceptance.conftest import EVENTS, LEDGERS, digest_of, environment
 from tests.benchmarks.pages import CONTRACT, FIRST, PASSPHRASE
 
 WHOLE = LedgerRange(FIRST, FIRST + LEDGERS - 1)
@@ -36,9 +37,7 @@ def env(tmp_path, pages_url):
 
 
 def sync(env, tmp_path, url: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        stellarstream(*SYNC, "--database", url), env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    return commands.run(*SYNC, "--database", url, env=env, cwd=tmp_path)
 
 
 def test_killed_again_and_again_the_rows_are_those_of_an_unbroken_run(database, env, tmp_path, opened):
@@ -50,15 +49,11 @@ def test_killed_again_and_again_the_rows_are_those_of_an_unbroken_run(database, 
     dice = random.Random(2026)
     deaths = 0
     for _ in range(KILLS):
-        process = subprocess.Popen(
-            stellarstream(*SYNC, "--database", killed),
-            env=env,
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        process = commands.start(
+            *SYNC, "--database", killed, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=dice.uniform(0.3, 0.3 + whole / 3))
+            process.wait(timeout=dice.uniform(0.05, 0.05 + whole / 3))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -86,9 +81,7 @@ def test_a_signal_ends_a_sync_within_five_seconds_and_it_says_what_is_missing(nu
         "STELLARSTREAM_PLUGINS__SOROBAN_RPC__WINDOW": "2",
         "STELLARSTREAM_PLUGINS__SOROBAN_RPC__MAX_WINDOW": "2",
     }
-    process = subprocess.Popen(
-        stellarstream(*SYNC, "--database", url), env=slow, cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
+    process = commands.start(*SYNC, "--database", url, env=slow, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not _windows(tmp_path / "signal.db"):
         time.sleep(0.05)
@@ -108,9 +101,7 @@ def test_two_syncs_of_one_range_at_the_same_time_store_each_event_once(database,
     url = database("shared")
     opened(url).migrate()
     processes = [
-        subprocess.Popen(
-            stellarstream(*SYNC, "--database", url), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        )
+        commands.start(*SYNC, "--database", url, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     reports = []
@@ -133,7 +124,7 @@ sys.exit(code)
 
 def test_memory_stays_under_200_mb(env, tmp_path):
     url = f"sqlite:///{tmp_path / 'memory.db'}"
-    command = [sys.executable, "-c", PEAK, *stellarstream(*SYNC, "--database", url)]
+    command = [sys.executable, "-c", PEAK, sys.executable, "-m", "stellarstream_core.cli", *SYNC, "--database", url]
     done = subprocess.run(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0
     assert int(done.stdout) / 1024 < 200

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
+from types import MappingProxyType
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ from stellarstream_core.testing.api import Served, serving
 from tests.postgres import throw_away_database
 
 SECRET = "a secret key of the tests, long enough to be one"
+HASTY = {"soroban-rpc": {"backoff_seconds": 0.001, "max_backoff_seconds": 0.01}}
 SIGNING = "SBZXIZLMNRQXE43UOJSWC3JAORSXG5DTEBZWSZ3ONFXGOIDLMV4SCJLP"
 
 
@@ -29,8 +31,8 @@ def sqlite_url(tmp_path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request) -> str:
-    """The URL of an empty database, on SQLite and on PostgreSQL."""
-    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    """The URL of a database with nothing in it, on SQLite and on PostgreSQL; there it has its tables already."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "prepared_postgres_url")
 
 
 @pytest.fixture
@@ -41,9 +43,10 @@ def runtime_of(monkeypatch) -> Callable[..., Runtime]:
     for name in [name for name in os.environ if name.startswith("STELLARSTREAM_") and "TEST" not in name]:
         monkeypatch.delenv(name)
 
-    def make(database_url: str, **flags: object) -> Runtime:
-        # a source that is named but not there: nothing of the network is needed here
+    def make(database_url: str, plugins: Mapping[str, object] = MappingProxyType({}), **flags: object) -> Runtime:
+        # a source that is named but not there: nothing of the network is needed here, and to try again is soon done
         defaults = {
+            "plugins": {**HASTY, **plugins},
             "network": "sandbox",
             "rpc_url": ["http://127.0.0.1:9"],
             "secret_key": SECRET,
@@ -138,7 +141,8 @@ def running(request, tmp_path_factory) -> Iterator[Callable[..., object]]:
                 if dialect == "sqlite":
                     url = f"sqlite:///{tmp_path_factory.mktemp('running') / 'api.db'}"
                 else:
-                    url = stack.enter_context(throw_away_database(request.getfixturevalue("postgres_server")))
+                    server, prepared = map(request.getfixturevalue, ("postgres_server", "prepared_database"))
+                    url = stack.enter_context(throw_away_database(server, prepared))
                 apis[key] = Running(plain_runtime_of(url, **flags))
                 stack.callback(apis[key].stop)
                 store(apis[key].storage, (100, 180), [A, B, C], HISTORY)

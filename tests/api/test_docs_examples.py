@@ -37,6 +37,7 @@ from stellarstream_core.api.problems import ApiProblem, catalogue
 from stellarstream_core.settings import Settings, load_settings
 from stellarstream_core.testing.api import serving
 from stellarstream_core.testing.scripted import made_event
+from tests import commands
 from tests.api.conftest import store
 from tests.api.examples import Block, Page, different, looks_like
 from tests.api.pages.browser import chromium
@@ -96,13 +97,7 @@ def process(command: str, folder: Path, environment: dict[str, str], *more: str)
     assert program == "stellarstream"
     name = f"{arguments[0]}-{'-'.join(more).replace('/', '')}.log"
     with (folder / name).open("w") as log:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "stellarstream_core.cli", *arguments, *more],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        started = commands.start(*arguments, *more, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     started.log = folder / name
     try:
         yield started

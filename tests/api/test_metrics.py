@@ -8,7 +8,6 @@ import os
 import re
 import struct
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from stellarstream_core.api import metrics_folder
 from stellarstream_core.api.metrics import Facts, Metrics
 from stellarstream_core.api.metrics_folder import PAST_FILE, ROOM, MetricsFolder
 from stellarstream_core.errors import StorageError
+from tests.commands import Started
 from tests.paths import ROOT
 
 REQUESTS = "stellarstream_http_requests_total"
@@ -195,8 +195,8 @@ class Worker:
     """A process that counts."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.api.metrics_worker", str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        pipe = subprocess.PIPE
+        self.process = Started("tests.api.metrics_worker", str(folder), stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
 
     def started(self) -> Worker:
         assert self.process.stdout.readline() == "shared\n"

@@ -17,7 +17,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from loguru import logger
 
+from stellarstream_core.api import metrics_gauges, moments
 from stellarstream_core.api.database import THREADS
+from stellarstream_core.api.resources import health
 from stellarstream_core.storage import Totals
 from stellarstream_core.testing.scripted import made_contract, made_event
 from tests.api.conftest import store
@@ -350,7 +352,9 @@ class Gate:
         self.open.set()
 
 
-def test_a_server_that_says_nothing_makes_the_pool_busy_and_no_more(postgres_url, no_failures):
+def test_a_server_that_says_nothing_makes_the_pool_busy_and_no_more(postgres_url, no_failures, monkeypatch):
+    for module, name in ((health, "CHECK_SECONDS"), (moments, "PATIENCE_SECONDS"), (metrics_gauges, "READING_SECONDS")):
+        monkeypatch.setattr(module, name, getattr(module, name) / 5)
     parts = urlsplit(postgres_url)
     gate = Gate((parts.hostname, parts.port))
     url = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{gate.port}"))
@@ -368,7 +372,7 @@ def test_a_server_that_says_nothing_makes_the_pool_busy_and_no_more(postgres_url
             until(lambda: is_away(api, "database-busy"))
             began = time.monotonic()
             check_what_is_left(api)
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 4
             with ThreadPoolExecutor(60) as probes:  # a supervisor goes on asking
                 said = list(probes.map(lambda _: ask(api, "/healthz/ready"), range(60)))
             assert {one.status for one in said} == {503}

@@ -13,26 +13,32 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests import commands
 from tests.api.kit import SECRET, SIGNING, Said, Wire
 from tests.paths import ROOT
 
 READY = "Serving "
 
 
+def from_nothing(*arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *arguments], **options)
+
+
 class Worker:
     """One process that serves, from its start to its end."""
 
-    def __init__(self, folder: Path, *arguments: str, sock: socket.socket | None = None, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, sock: socket.socket | None = None, begin=commands.start, **settings: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._said = folder / "out.txt"
         self._log = folder / "log.txt"
         env = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
         env |= {f"STELLARSTREAM_{name}": value for name, value in settings.items()}
         env |= {"PYTHONPATH": f"{_plugin(folder)}{os.pathsep}{ROOT}", "HOME": str(folder)}
-        command = [sys.executable, "-m", "stellarstream_core.cli", "--log-level", "trace", "serve", *arguments]
         with self._said.open("wb") as said, self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
+            self.process = begin(
+                *("--log-level", "trace", "serve", *arguments),
                 env=env,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import threading
+import time
+from contextlib import suppress
 
 import orjson
 import pytest
 
 from stellarstream_core.events import parse_event_id
+from stellarstream_core.sync import follow, state
 
 
 @pytest.fixture
@@ -82,13 +86,25 @@ def test_a_ledger_beyond_the_tip_is_refused_without_follow(on_node, node, v2):
     assert "--follow" in outcome.err
 
 
-def test_follow_waits_for_a_definite_last_ledger(on_node, node, v2):
-    import threading
+def test_follow_waits_for_a_definite_last_ledger(on_node, node, v2, monkeypatch):
+    monkeypatch.setattr(follow, "LONGEST_DELAY", 0.2)  # a look each close would be one every five seconds
+    latest = node.latest
 
-    threading.Timer(1.5, lambda: node.close_ledgers(4)).start()
-    outcome = on_node("sync", "--contract", v2, "--from", "-5", "--to", str(node.latest + 4), "--follow", "--json")
+    def close_once_it_waits() -> None:
+        reached, deadline = 0, time.monotonic() + 30
+        while reached < latest and time.monotonic() < deadline:
+            time.sleep(0.05)
+            with suppress(sqlite3.OperationalError):  # the tables are still being made
+                reached = rows("SELECT coalesce(max(last_ledger), 0) FROM windows")[0][0]
+        time.sleep(0.5)
+        node.close_ledgers(4)
+
+    closing = threading.Thread(target=close_once_it_waits)
+    closing.start()
+    outcome = on_node("sync", "--contract", v2, "--from", "-5", "--to", str(latest + 4), "--follow", "--json")
+    closing.join()
     assert outcome.code == 0, outcome.err
-    assert outcome.json["to"] == node.latest
+    assert outcome.json["to"] == node.latest == latest + 4
 
 
 def test_another_network_is_refused(on_node, v2):
@@ -131,7 +147,8 @@ def test_status_names_the_contract_that_holds_the_watermark_back(synced, on_node
     assert (facts["watermark"], facts["heldBackBy"]) == (60, [other])
 
 
-def test_status_works_while_the_source_is_down(synced, invoke):
+def test_status_works_while_the_source_is_down(synced, invoke, monkeypatch):
+    monkeypatch.setattr(state, "TIP_TIMEOUT_SECONDS", 0.5)
     facts = invoke("status", "--json", NETWORK="sandbox", RPC_URL="http://127.0.0.1:9").json
     assert facts["tip"] is None
     assert "127.0.0.1:9" in facts["sourceTrouble"] or "did not answer" in facts["sourceTrouble"]

@@ -8,9 +8,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import urllib.request
+from contextlib import closing, suppress
 from pathlib import Path
 
 import orjson
@@ -18,29 +20,58 @@ import pytest
 
 from stellarstream_core.runtime import Runtime
 from stellarstream_sandbox.demo import MARK
+from tests import commands
 
 ENDED = "Ended: network, indexer and API are stopped. The database stays where it is."
-QUICK = ("--close-time", "0.2", "--seconds", "5")
+QUICK = ("--close-time", "0.2", "--seconds", "100")
+"""A demo that does not wait long; tests end it before."""
 
 
-def start(tmp_path: Path, *args: str, **more) -> subprocess.Popen:
+def start(tmp_path: Path, *args: str, begin=commands.start) -> subprocess.Popen:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stellarstream_core.cli", "demo", *args],
-        cwd=tmp_path,
-        env=environment | {"PYTHONUNBUFFERED": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+    environment |= {"PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    return begin("demo", *args, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def from_nothing(*args: str, **options) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *args], **options)
+
+
+def asked(database: Path, question: str) -> object:
+    """Return what a database says, which is not made here."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(question).fetchone()[0]
 
 
 def events_in(database: Path) -> int:
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute("SELECT count(*) FROM events").fetchone()[0]
-    finally:
-        connection.close()
+    return asked(database, "SELECT count(*) FROM events")
+
+
+@pytest.fixture
+def shown(invoke):
+    """Return a function that runs a demo in this process until it follows, then sends SIGINT."""
+
+    def show(folder: Path, *args: str, **env: str):
+        over = threading.Event()
+
+        def interrupt() -> None:
+            reached: set[int] = set()  # the whole history in one step, then ledger after ledger
+            while len(reached) < 3 and not over.wait(0.05):
+                with suppress(sqlite3.Error, TypeError):  # the database, its tables or its windows are not there yet
+                    reached.add(int(asked(folder / "demo.db", "SELECT max(last_ledger) FROM windows")))
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+
+        watching = threading.Thread(target=interrupt)
+        watching.start()
+        try:
+            return invoke("demo", *args, *QUICK, **env)
+        finally:
+            over.set()
+            watching.join()
+
+    return show
 
 
 # --- whose files ----------------------------------------------------------------------------
@@ -63,18 +94,18 @@ def test_settings_that_are_not_the_demos_are_left_alone(invoke, tmp_path):
     assert (tmp_path / ".demo" / "stellarstream.toml").read_bytes().endswith(b"\xff\n")
 
 
-def test_a_second_demo_begins_anew_and_removes_only_what_the_first_one_left(invoke, tmp_path):
+def test_a_second_demo_begins_anew_and_removes_only_what_the_first_one_left(shown, tmp_path):
     (tmp_path / "stellarstream.toml").write_text(f"{MARK}\nnetwork = 'sandbox'\n")
     (tmp_path / "demo.db").write_text("not even a database")
     (tmp_path / "demo.db-notes.txt").write_text("somebody's work")
-    outcome = invoke("demo", "--directory", ".", "--close-time", "0.2", "--seconds", "6")
+    outcome = shown(tmp_path, "--directory", ".")
     assert outcome.code == 0, outcome.err
     assert events_in(tmp_path / "demo.db") > 0
     assert (tmp_path / "demo.db-notes.txt").read_text() == "somebody's work"
 
 
-def test_a_demo_that_runs_keeps_its_database(invoke, tmp_path):
-    assert invoke("demo", "--directory", ".", *QUICK).code == 0
+def test_a_demo_that_runs_keeps_its_database(shown, invoke, tmp_path):
+    assert shown(tmp_path, "--directory", ".").code == 0
     before = events_in(tmp_path / "demo.db")
     running = Runtime(tmp_path / "stellarstream.toml").open_storage()
     with running.follow_lock():
@@ -108,7 +139,7 @@ def fetched(url: str, seconds: float = 20.0) -> bytes:
 
 def test_the_api_and_the_dashboard_serve_what_is_indexed(tmp_path):
     url = f"http://127.0.0.1:{(port := free_port())}"
-    running = start(tmp_path, "--api-port", str(port), "--close-time", "0.2", stdout=subprocess.PIPE)
+    running = start(tmp_path, "--api-port", str(port), "--close-time", "0.2")
     try:
         end = time.monotonic() + 20
         while not (page := orjson.loads(fetched(f"{url}/api/v1/events?limit=1")))["complete"]:
@@ -135,10 +166,9 @@ def test_a_port_that_is_asked_for_and_taken_is_an_error(invoke):
 # --- where it goes --------------------------------------------------------------------------
 
 
-def test_the_environment_does_not_lead_the_demo_elsewhere(invoke, tmp_path):
-    outcome = invoke(
-        "demo",
-        *QUICK,
+def test_the_environment_does_not_lead_the_demo_elsewhere(shown, tmp_path):
+    outcome = shown(
+        tmp_path / ".demo",
         DATABASE_URL="sqlite:///precious.db",
         RPC_URL="http://127.0.0.1:9",
         NETWORK_PASSPHRASE="another network",
@@ -150,9 +180,9 @@ def test_the_environment_does_not_lead_the_demo_elsewhere(invoke, tmp_path):
     assert "unset STELLARSTREAM_DATABASE_URL" in outcome.out
 
 
-def test_any_folder_name_will_do(invoke, tmp_path):
+def test_any_folder_name_will_do(shown, invoke, tmp_path):
     folder = tmp_path / 'a "b" #c %41 ?d \\e é'
-    outcome = invoke("demo", "--directory", str(folder), *QUICK)
+    outcome = shown(folder, "--directory", str(folder))
     assert outcome.code == 0, outcome.err
     assert events_in(folder / "demo.db") > 0
     assert tomllib.loads((folder / "stellarstream.toml").read_text())["network"] == "sandbox"
@@ -165,7 +195,7 @@ def test_any_folder_name_will_do(invoke, tmp_path):
 
 def test_every_line_fits_a_terminal_of_80_columns(tmp_path, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
-    running = start(tmp_path, "--close-time", "0.2", stdout=subprocess.PIPE)
+    running = start(tmp_path, "--close-time", "0.2", begin=from_nothing)
     lines = []
     for line in running.stdout:
         lines.append(line.rstrip("\n"))
@@ -183,7 +213,7 @@ def test_every_line_fits_a_terminal_of_80_columns(tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("said", ["no real ledger", "   streams-v2", "3. sync"])
 def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path, number, said):
-    running = start(tmp_path, stdout=subprocess.PIPE)
+    running = start(tmp_path)
     for line in running.stdout:
         if line.startswith(said):
             break
@@ -194,7 +224,7 @@ def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path, number, said):
 
 
 def test_it_ends_when_nobody_reads_any_more(tmp_path):
-    running = start(tmp_path, "--close-time", "0.2", stdout=subprocess.PIPE)
+    running = start(tmp_path, "--close-time", "0.2")
     for line in running.stdout:
         if line.startswith("4. following"):
             break

@@ -17,7 +17,7 @@ from stellarstream_core.storage import Anchor
 from stellarstream_core.sync.known import ANCHOR_EVERY, KnownLedgers
 from stellarstream_core.sync.plan import by_preference, provable_first
 from stellarstream_core.sync.progress import Silence
-from stellarstream_core.sync.retention import endangered
+from stellarstream_core.sync.retention import endangered, margin
 from stellarstream_core.sync.run import SyncRequest, SyncRun
 from stellarstream_core.testing.scripted import PASSPHRASE, ScriptedSource, made_contract, made_history
 
@@ -277,3 +277,49 @@ def test_a_warning_comes_before_missing_ledgers_leave_the_last_source_that_has_t
     if said:
         assert "83 minutes" in said
         assert "lake_url" in said
+
+
+@pytest.mark.parametrize(
+    ("missing", "reaches", "expected"),
+    [
+        # the ledger that closes next is as safe as a ledger can be
+        ([(220_001, 220_001)], {"rpc": WEEK}, (220_001, "rpc", 120_001, 600_005.0)),
+        ([(101_000, 101_000), (150_000, 160_000)], {"rpc": WEEK}, (101_000, "rpc", 1_000, 5_000.0)),
+        # older than anybody has: lost, and no matter of time any more
+        ([(50, 60)], {"rpc": WEEK}, None),
+        ([(50, 60), (100_500, 100_500)], {"rpc": WEEK}, (100_500, "rpc", 500, 2_500.0)),
+        # what an archive has is safe; what it does not have yet is not
+        ([(50, 60), (219_500, 219_500)], {"rpc": WEEK, "lake": Reach(2, 219_000, archive=True)},
+         (219_500, "rpc", 119_500, 597_500.0)),
+        # a later ledger may be closer to its end than an earlier one that another source has
+        ([(4_000, 4_000), (6_001, 6_001)], {"a": Reach(1_000, 5_000), "b": Reach(6_000, 9_000)},
+         (6_001, "b", 1, 5.0)),
+        ([(4_000, 4_000)], {"a": Reach(1_000, 5_000), "b": Reach(3_999, 9_000)}, (4_000, "a", 3_000, 15_000.0)),
+        ([], {"rpc": WEEK}, None),
+        ([(7, 7)], {}, None),
+    ],
+)  # fmt: skip
+def test_the_margin_is_that_of_the_ledger_that_will_be_lost_first(missing, reaches, expected):
+    found = margin(RangeSet(missing), reaches)
+    assert (found and (found.ledger, found.source, found.left, found.seconds)) == expected
+    assert found is None or 0 <= found.ratio <= 1
+
+
+SOURCES = st.builds(
+    lambda oldest, size, archive: Reach(oldest, oldest + size, archive=archive),
+    st.integers(4, 60), st.integers(0, 40), st.booleans(),
+)  # fmt: skip
+
+
+@given(st.sets(st.integers(3, 110)), st.dictionaries(st.sampled_from("abc"), SOURCES))
+def test_the_margin_is_the_least_over_all_ledgers_that_can_still_be_lost(ledgers, reaches):
+    archives = [reach for reach in reaches.values() if reach.archive]
+    forgetful = [reach for reach in reaches.values() if not reach.archive]
+    left = []
+    for ledger in ledgers:
+        if any(reach.oldest <= ledger <= reach.latest for reach in archives):
+            continue
+        of = [ledger - reach.oldest for reach in forgetful if reach.oldest <= ledger <= reach.latest + 1]
+        left += [max(of)] if of else []
+    found = margin(RangeSet((one, one) for one in ledgers), reaches)
+    assert (found and found.left) == (min(left) if left else None)

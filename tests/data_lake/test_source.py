@@ -20,7 +20,8 @@ from stellarstream_core.scope import Scope
 from stellarstream_core.settings import load_settings
 from stellarstream_core.sources import Reason
 from stellarstream_sandbox.config import SandboxConfig
-from tests.acceptance.conftest import digest_of, environment, stellarstream
+from tests import commands
+from tests.acceptance.conftest import digest_of, environment
 from tests.data_lake.kit import (
     WebLake,
     collect,
@@ -240,11 +241,8 @@ async def digest_in(url: str, made, first: int, last: int) -> str:
 
 async def run(env, tmp_path, *arguments: str) -> tuple[int, dict, str]:
     """Run a command; return its exit code, the last line of its stdout as JSON, and its stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *stellarstream(*arguments), env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    return process.returncode, json.loads(out.splitlines()[-1]) if out else {}, err.decode()
+    done = await asyncio.to_thread(commands.run, *arguments, env=env, cwd=tmp_path)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}, done.stderr
 
 
 @pytest.fixture
@@ -260,14 +258,12 @@ async def test_killed_again_and_again_a_sync_from_a_lake_ends_with_the_same_rows
     async with lake.serving():
         env = environment_of(tmp_path, large, lake.url)
         for _ in range(4):
-            process = await asyncio.create_subprocess_exec(
-                *stellarstream(*sync), env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            process = commands.start(*sync, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                await asyncio.wait_for(process.wait(), dice.uniform(0.7, 1.5))
-            except TimeoutError:
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
+                await asyncio.to_thread(process.wait, dice.uniform(0.1, 0.9))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
                 deaths += 1
         lake.delay = 0.0
         code, report, said = await run(env, tmp_path, *sync)
@@ -283,12 +279,14 @@ async def test_killed_again_and_again_a_sync_from_a_lake_ends_with_the_same_rows
 async def test_a_signal_ends_a_sync_within_five_seconds(tmp_path, made, number):
     lake = WebLake(files(made, last=300, passphrase=made.passphrase))
     async with lake.serving():
-        process = await asyncio.create_subprocess_exec(
-            *stellarstream("sync", "--contract", "*", "--from", "2", "--to", "300", "--json"),
+        arguments = ("sync", "--contract", "*", "--from", "2", "--to", "300", "--json")
+        process = commands.start(
+            *arguments,
             env=environment_of(tmp_path, made, lake.url),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            text=True,
         )
 
         async def hang(request, key):
@@ -300,9 +298,9 @@ async def test_a_signal_ends_a_sync_within_five_seconds(tmp_path, made, number):
             await asyncio.sleep(0.05)
         began = time.monotonic()
         process.send_signal(number)
-        out, err = await process.communicate()
+        out, err = await asyncio.to_thread(process.communicate)
         assert time.monotonic() - began < 5
-        assert process.returncode == 3, err.decode()
+        assert process.returncode == 3, err
         report = json.loads(out.splitlines()[-1])
         assert report["gaps"]
 

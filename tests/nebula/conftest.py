@@ -85,7 +85,8 @@ def store_of(request, tmp_path_factory) -> Iterator[Callable[[str], Storage]]:
             if dialect == "sqlite":
                 url = f"sqlite:///{tmp_path_factory.mktemp('nebula') / 'streams.db'}"
             else:
-                url = stack.enter_context(throw_away_database(request.getfixturevalue("postgres_server")))
+                server, prepared = map(request.getfixturevalue, ("postgres_server", "prepared_database"))
+                url = stack.enter_context(throw_away_database(server, prepared))
             flags = {"network": "sandbox", "rpc_url": ["http://127.0.0.1:9"], "plugins": SETTINGS, "database_url": url}
             storage = stack.enter_context(closing(Runtime(flags=flags).open_storage(create=True)))
             URLS[id(storage)] = url

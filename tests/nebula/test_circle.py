@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,13 +17,16 @@ from typing import Any
 import pytest
 from stellar_sdk import Keypair, TransactionEnvelope, scval, xdr
 
+from stellarstream_nebula.transactions import relay
 from stellarstream_sandbox.config import SandboxConfig
+from tests import commands
 from tests.api.kit import Running, Said, runtime_of
 from tests.cli.conftest import Node
 from tests.nebula.relay_kit import PASSPHRASE
 
 JSON = "Content-Type: application/json"
 PATIENCE_SECONDS = 30.0
+LEDGER_SECONDS = 0.25
 AMOUNT = 1_000_000_000
 
 
@@ -78,16 +79,16 @@ class Deployment:
     def until(self, path: str, holds: Callable[[Any], bool]) -> Any:
         """Return an answer as soon as something holds of it; the network goes on meanwhile."""
         end = time.monotonic() + PATIENCE_SECONDS
-        next_ledger = time.monotonic() + 1
+        next_ledger = time.monotonic() + LEDGER_SECONDS
         while True:
             if time.monotonic() > next_ledger:
                 self.node.close_ledgers(1)
-                next_ledger += 1
+                next_ledger += LEDGER_SECONDS
             said = self.api.get(f"/api/v1{path}")
             if said.status == 200 and holds(said.json):
                 return said.json
             assert time.monotonic() < end, said
-            time.sleep(0.1)
+            time.sleep(0.03)
 
     def applied(self, wallet: Wallet, transaction: dict[str, Any]) -> dict[str, Any]:
         """Sign, submit, close a ledger; return what became of it once its stream is indexed."""
@@ -104,7 +105,8 @@ class Deployment:
 def deployed(tmp_path_factory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("circle")
     quiet = SandboxConfig(seed=5, ledgers=12, transactions=0, burst_every=0, port=0, live=False)
-    node = Node(replace(quiet, history_spacing=1.0, close_time=1.0))  # a sync looks as often as ledgers close
+    # a sync looks as often as ledgers close
+    node = Node(replace(quiet, history_spacing=LEDGER_SECONDS, close_time=LEDGER_SECONDS))
     contracts = [node.contracts["streams-v1"], node.contracts["streams-v2"]]
     nebula = {"contracts": dict(zip(contracts, ("v1", "v2"), strict=True)), "transaction_seconds": 3600}
     nebula["vaults"] = {node.contracts["token-usdc"]: node.contracts["vault-usdc"]}
@@ -115,13 +117,13 @@ def deployed(tmp_path_factory) -> Iterator[Deployment]:
         "[plugins.nebula]\nfacts_seconds = 1\n"
         f"[plugins.nebula.contracts]\n{contracts[0]} = 'v1'\n{contracts[1]} = 'v2'\n"
     )
+    patch = pytest.MonkeyPatch()
+    patch.setattr(relay, "LOOK_SECONDS", 0.1)  # how often the chain is asked for one transaction
     api = Running(runtime_of(url, rpc_url=[node.url], contracts=contracts, plugins={"nebula": nebula}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
-    command = [sys.executable, "-m", "stellarstream_core.cli", "--config", str(config)]
+    command = ("--config", str(config), "sync", "--from", "2", "--follow")
     with (folder / "sync.log").open("w") as log:
-        following = subprocess.Popen(
-            [*command, "sync", "--from", "-10", "--follow"], env=environment, stdout=log, stderr=log, cwd=folder
-        )
+        following = commands.start(*command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
         yield Deployment(node, api)
     finally:
@@ -130,6 +132,7 @@ def deployed(tmp_path_factory) -> Iterator[Deployment]:
         print((folder / "sync.log").read_text()[-4000:])
         api.stop()
         node.stop()
+        patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from stellarstream_nebula.tables import NebulaContract
 from stellarstream_nebula.transactions.calls import RELAYED
 from stellarstream_nebula.transactions.errors import BUILD_PROBLEMS, ENVELOPE_PROBLEMS
 from stellarstream_sandbox.config import SandboxConfig
+from tests import commands
 from tests.api.examples import Page
 from tests.api.kit import Running, runtime_of
 from tests.cli.conftest import Node
@@ -32,13 +33,8 @@ SHARED = {"invalid-body"}
 @contextmanager
 def following(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     with (folder / "sync.log").open("w") as log:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "stellarstream_core.cli", "sync", "--from", "2", "--follow"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+        arguments = ("sync", "--from", "2", "--follow")
+        started = commands.start(*arguments, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         yield
     finally:
@@ -63,7 +59,7 @@ def test_the_circle_of_the_page_runs_as_it_is_shown(tmp_path):
     contract = re.search(r"STELLARSTREAM_CONTRACTS=(C\w+)", PAGE.only("sh").code)[1]
     url = f"sqlite:///{tmp_path / 'circle.db'}"
     with ExitStack() as stack:
-        node = Node(SandboxConfig(ledgers=5, close_time=1.0, history_spacing=1.0, transactions=1, port=0))
+        node = Node(SandboxConfig(ledgers=5, close_time=0.3, history_spacing=0.3, transactions=1, port=0))
         stack.callback(node.stop)
         # the page names no generation: it is asked of the contract
         api = Running(runtime_of(url, rpc_url=[node.url], contracts=[contract]))
@@ -74,12 +70,14 @@ def test_the_circle_of_the_page_runs_as_it_is_shown(tmp_path):
             "STELLARSTREAM_CONTRACTS": contract,
             "STELLARSTREAM_RPC_URL": node.url,
             "STELLARSTREAM_DATABASE_URL": url,
+            "STELLARSTREAM_PLUGINS__NEBULA__FACTS_SECONDS": "1",
         }
         stack.enter_context(following(tmp_path, environment))
         until_known(api, contract)
         code = "\n".join(block.code for block in PAGE.of("python"))
         here = code.replace("http://127.0.0.1:3000", api.url).replace("http://127.0.0.1:8000", node.url)
         assert here.count(api.url) == here.count(node.url) == 1
+        here = here.replace("time.sleep(1)", "time.sleep(0.2)")
         done = subprocess.run(
             [sys.executable, "-c", here], capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path
         )

@@ -6,7 +6,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 
 import orjson
@@ -15,6 +14,7 @@ import pytest
 from stellarstream_core.projection.projector import Projector
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
+from tests import commands
 from tests.cli.conftest import invoke  # noqa: F401 - a fixture
 from tests.paths import ROOT
 from tests.projection.conftest import commit, run, states_of
@@ -75,8 +75,7 @@ def plugin(tmp_path):
 
 
 def call(env, *arguments):
-    command = [sys.executable, "-m", "stellarstream_core.cli", *arguments]
-    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return commands.run(*arguments, env=env, cwd=ROOT, timeout=60)
 
 
 @pytest.fixture
@@ -174,8 +173,8 @@ def test_without_projections_there_is_nothing_to_do(invoke, stored, tmp_path):  
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_within_five_seconds_and_goes_on_where_it_was(plugin, stored, number):
     env = plugin(pause=0.2)
-    command = [sys.executable, "-m", "stellarstream_core.cli", "project"]
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    process = commands.start("project", env=env, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 30
     while not stored.read(
         lambda database: database.execute_sql("SELECT 1 FROM projections WHERE position > 0").fetchall()

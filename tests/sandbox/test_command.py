@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests import commands
 from tests.sandbox.conftest import call
 
-COMMAND = [sys.executable, "-m", "stellarstream_core.cli", "sandbox"]
+
+def from_nothing(*arguments: str, **options) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *arguments], **options)
 
 
 def environment() -> dict[str, str]:
@@ -27,17 +30,10 @@ def environment() -> dict[str, str]:
 def start(tmp_path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     processes = []
 
-    def run(*flags: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*COMMAND, *flags],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-        return process
+    def run(*flags: str, begin=commands.start) -> subprocess.Popen[str]:
+        out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        processes.append(begin("sandbox", *flags, cwd=tmp_path, env=environment(), **out))
+        return processes[-1]
 
     yield run
     for process in processes:
@@ -58,7 +54,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_says_what_it_is_serves_and_ends_when_asked(start, number):
-    process = start("--port", "0", "--ledgers", "20", "--seed", "3")
+    process = start("--port", "0", "--ledgers", "20", "--seed", "3", begin=from_nothing)
     text = read_until(process, "Ctrl-C ends it.")
     assert "a simulation on this machine" in text.splitlines()[0]
     (url,) = re.findall(r"^JSON-RPC +(http://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
@@ -115,9 +111,7 @@ def test_a_genesis_time_makes_runs_equal(start):
 
 
 def run(tmp_path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *flags], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30, check=False
-    )
+    return commands.run("sandbox", *flags, cwd=tmp_path, env=environment(), timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Anchor
 from stellarstream_core.testing.storage_conformance import ALL, A, stored
 from stellarstream_sql.storage import open_sqlite
+from tests.commands import Started
 from tests.paths import ROOT
 from tests.sql.committer import FIRST, HISTORY, LAST
 
@@ -24,8 +25,7 @@ KILLS = 8
 
 
 def start(url: str, *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.sql.committer", url, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return Started("tests.sql.committer", url, *map(str, arguments), stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def assert_whole(storage) -> RangeSet:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stellarstream_core.api.cluster import ClusterView
 from stellarstream_core.api.minutes import Minute
 from stellarstream_core.api.pages.chart import Chart, minutes_chart
 from stellarstream_core.api.pages.coverage import Bar, coverage_bar
+from stellarstream_core.api.pages.processes import Processes, processes_of
 from stellarstream_core.api.pages.text import duration, number, plural, visible
 from stellarstream_core.api.problems import Problem
 from stellarstream_core.api.resources.health import Check, Readiness
@@ -49,7 +51,10 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a dashboard is made of. ``sync`` is None where ``problem`` says why; ``sources`` are known all the same."""
+    """What a dashboard is made of. ``sync`` is None where ``problem`` says why; ``sources`` are known all the same.
+
+    ``cluster`` is None where the service has no supervisor.
+    """
 
     network: str
     database: str
@@ -61,6 +66,7 @@ class Facts:
     readiness: Readiness | None = None
     minutes: Sequence[Minute] = ()
     sources: Sequence[SourceModel] = ()
+    cluster: ClusterView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class View:
     parts: Sequence[CoverageModel]
     more_parts: int
     failing: Sequence[Check]
+    processes: Processes | None = None
 
     @property
     def title(self) -> str:
@@ -100,6 +107,7 @@ def view_of(facts: Facts) -> View:
         parts=parts[-SHOWN_PARTS:][::-1],
         more_parts=max(len(parts) - SHOWN_PARTS, 0) + (sync.more_ranges if sync else 0),
         failing=[check for check in facts.readiness.checks if not check.ok] if facts.readiness else [],
+        processes=processes_of(facts.cluster) if facts.cluster else None,
     )
 
 
@@ -152,6 +160,9 @@ def _headline(facts: Facts) -> Headline:
     behind = _behind(sync)
     if is_near(sync):
         return Headline("ok", "Up to date", f"{complete} {behind}")
+    if facts.cluster is not None and facts.cluster.indexer is None:
+        sentence = f"{complete} {behind} The supervisor's log says why; this command shows the indexer's."
+        return Headline("bad", "No indexer runs", sentence, "stellarstream logs indexer")
     return Headline("busy", "Catching up", f"{complete} {behind}")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from stellarstream_core.api.cluster import ClusterReader
 from stellarstream_core.api.models import Nothing, Represented
 from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
 from stellarstream_core.api.service import ApiService
@@ -62,6 +63,7 @@ async def read_readiness(api: ApiService) -> Readiness:
         _live(api),
         _sources(api),
         _plugins(api),
+        *([] if api.cluster is None else [_processes(api.cluster)]),
         *(_of_plugin(api, name, check) for name, check in checks.items()),
     )
     if any(check.required and not check.ok for check in found):
@@ -110,6 +112,12 @@ async def _plugins(api: ApiService) -> Check:
     broken = [plugin.name for plugin in api.runtime.plugins.broken]
     detail = f"broken and left out: {', '.join(broken)}" if broken else "none is broken"
     return Check(name="plugins", ok=not broken, detail=detail, required=False)
+
+
+async def _processes(cluster: ClusterReader) -> Check:
+    view = await asyncio.to_thread(cluster.read)
+    well = ", ".join(f"{one.name}: {one.ready} ready" for one in view.watchers if one.processes)
+    return Check(name="processes", ok=not view.troubles, detail="; ".join(view.troubles) or well, required=False)
 
 
 async def _of_plugin(api: ApiService, name: str, check: HealthCheck) -> Check:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import hdrs
+from prometheus_client.metrics_core import Metric
 
 from stellarstream_core.api.metrics import Facts
 from stellarstream_core.api.metrics_facts import ProjectionFacts
 from stellarstream_core.api.models import Nothing
 from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
+from stellarstream_core.api.service import ApiService
 from stellarstream_core.api.sync_reader import SyncReading
 from stellarstream_core.errors import StellarStreamError
 
@@ -27,8 +30,15 @@ async def metrics(call: Call[Nothing, Nothing, Nothing]) -> Answer:
     gauges = await api.gauges.read() if isinstance(found, SyncReading) else []
     api.metrics.set_broken_plugins(len(api.runtime.plugins.broken))
     accept = call.request.headers.get(hdrs.ACCEPT, "")
-    body, media_type = await asyncio.to_thread(api.metrics.render, accept, lambda: _facts(found), gauges)
+    body, media_type = await asyncio.to_thread(_render, api, accept, found, gauges)
     return Answer(body, cache=NO_STORE, headers={hdrs.CONTENT_TYPE: media_type})
+
+
+def _render(
+    api: ApiService, accept: str, found: SyncReading | StellarStreamError, gauges: Sequence[Metric]
+) -> tuple[bytes, str]:
+    cluster = api.cluster.read() if api.cluster is not None else None
+    return api.metrics.render(accept, lambda: _facts(found), gauges, cluster)
 
 
 def _facts(found: SyncReading | StellarStreamError) -> Facts:
@@ -43,6 +53,7 @@ def _facts(found: SyncReading | StellarStreamError) -> Facts:
         conflicts=sync.conflicts,
         position=sync.position,
         gaps=found.gaps,
+        retention=found.margin,
         sources={source.name: source.state == "up" for source in sync.sources if source.state != "unknown"},
         projections={
             one.name: ProjectionFacts(
@@ -67,7 +78,7 @@ ROUTES = (
         media_type=MEDIA_TYPE,
         limited=False,
         summary="Metrics for Prometheus",
-        description="Requests, live readers and the like of all workers of this machine, and how far the database is, "
-        "and the gauges of plugins.",
+        description="Requests, live readers and the like of all workers of this machine, how far the database is, the "
+        "gauges of plugins, and, of a supervised service, all its processes.",
     ),
 )

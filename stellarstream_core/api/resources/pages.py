@@ -83,6 +83,7 @@ async def _dashboard(facts: Facts, template: str, **context: Any) -> Answer:
 async def _facts(api: ApiService) -> Facts:
     readiness, (sync, problem) = await asyncio.gather(read_readiness(api), _sync(api))
     settings = api.settings
+    cluster = await asyncio.to_thread(api.cluster.read) if api.cluster is not None else None
     sources = () if sync else [source_model(one) for one in await api.sources.look()]
     return Facts(
         network=settings.network,
@@ -95,6 +96,7 @@ async def _facts(api: ApiService) -> Facts:
         readiness=readiness,
         minutes=read_minutes(api, sync.as_of_ledger if sync else 0),
         sources=sources,
+        cluster=cluster,
     )
 
 

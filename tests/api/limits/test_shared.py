@@ -20,7 +20,7 @@ from stellarstream_core.api.limits import file as limits_file
 from stellarstream_core.api.limits.file import FILE, FILE_BYTES, HEADER_BYTES
 from stellarstream_core.api.limits.quota import Quota
 from stellarstream_core.api.limits.rate import RateLimiter
-from tests.paths import ROOT
+from tests.commands import Started
 
 HOURLY = Quota.parse("10/hour")
 
@@ -35,8 +35,8 @@ def warnings():
 
 
 def hammer(folder: Path, quota: str, seconds: float) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.api.limits.hammer", str(folder), quota, str(seconds)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    pipe = subprocess.PIPE
+    return Started("tests.api.limits.hammer", str(folder), quota, str(seconds), stdin=pipe, stdout=pipe, text=True)
 
 
 def start_together(processes: list[subprocess.Popen]) -> None:

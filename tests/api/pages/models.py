@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stellarstream_core.api.cluster import ClusterView, ProcessView, WatcherView
 from stellarstream_core.api.pages.dashboard import Facts
 from stellarstream_core.api.resources.health import Check, Readiness
 from stellarstream_core.api.sync_model import (
@@ -13,6 +14,7 @@ from stellarstream_core.api.sync_model import (
     SourceModel,
     SyncModel,
 )
+from stellarstream_core.ops.health_state import Alert
 from stellarstream_core.plugins import Plugin
 from stellarstream_core.ranges import RangeSet
 
@@ -101,3 +103,46 @@ def facts(**changes: Any) -> Facts:
         "readiness": ready,
     }
     return Facts(**{**found, **changes})
+
+
+MB = 1_000_000
+CLUSTER = ClusterView(
+    (
+        WatcherView(
+            "api",
+            "active",
+            3,
+            (
+                ProcessView(101, "ready", 61_200, 213 * MB, 12.4, 0.6),
+                ProcessView(102, "ready", 41, 512 * MB, 96.0, 17.0),
+                ProcessView(103, "starting", 2.0, None, None, 0.2),
+            ),
+            restarts=4,
+            memory_limit=500 * MB,
+        ),
+        WatcherView(
+            "indexer",
+            "active",
+            1,
+            (ProcessView(104, "ready", 200_000, 120 * MB, 3.0, 0.4, 6.0, 1_000, 1_000, 1_000),),
+            0,
+            memory_limit=300 * MB,
+        ),
+        WatcherView("other-that-nobody-runs", "stopped", 1),
+        WatcherView("worker", "active", 1, (ProcessView(105, None, 300.0, 40 * MB, 0.0),)),
+    ),
+    (
+        Alert(NOW - 60, "crash-loop", "indexer", "indexer crashes again and again: the next start is in 16 s"),
+        Alert(NOW - 90, "stuck", "api", "<script>taken=1</script>", 99),
+        *(Alert(NOW - 100 - n, "memory", "api", f"api process {n} has 512 MB of memory", n) for n in range(5)),
+    ),
+    {"memory": 7, "crash-loop": 1, "stuck": 1, "cpu": 0},
+)
+"""Processes in every state, one over its limit, one that hangs; more alerts than are shown at once."""
+NO_INDEXER = ClusterView(
+    (
+        WatcherView("api", "active", 1, (ProcessView(101, "ready", 61_200, 213 * MB, 12.4, 0.6),), 0),
+        WatcherView("indexer", "active", 0, backoff=16.0, restarts=9),
+    ),
+    monitor="last looked 400 s ago",
+)

@@ -18,7 +18,7 @@ from stellarstream_core.plugins import Plugin
 from stellarstream_core.testing.scripted import made_contract, made_event
 
 from .kit import HOSTILE, IMAGE, OVERRIDE, SCRIPT, hostile_events
-from .models import facts, gap, nothing_synced, part, source, sync_model
+from .models import CLUSTER, NO_INDEXER, facts, gap, nothing_synced, part, source, sync_model
 
 DOWN = source("down", trouble="http://rpc.example does not answer")
 STATES = {
@@ -43,6 +43,8 @@ STATES = {
     ),
     "everything": facts(sync=sync_model(contracts=None, held_back_by=[made_contract(n) for n in range(5)],
                                         more_ranges=7, gaps=[gap(n, n) for n in range(200, 400, 2)])),
+    "processes": facts(cluster=CLUSTER),
+    "no indexer": facts(cluster=NO_INDEXER, sync=sync_model(lag=900, lag_seconds=4_500.0)),
     "with minutes": facts(minutes=[Minute(1_799_999_940 + 60 * n, n % 7) for n in range(60)]),
 }  # fmt: skip
 
@@ -141,6 +143,8 @@ def test_the_fragment_renews_each_part_of_the_page(state):
         ("no source", "warn", "Tip unknown"),
         ("conflict", "bad", "3 conflicts"),
         ("database unavailable", "bad", "Database unavailable"),
+        ("processes", "ok", "Up to date"),
+        ("no indexer", "bad", "No indexer runs"),
     ],
 )
 def test_the_headline_names_the_state(state, level, word):
@@ -253,3 +257,40 @@ def test_an_event_that_cannot_be_decoded_is_shown_all_the_same():
 )
 def test_of_the_database_only_its_kind_is_shown(url, kind):
     assert database_kind(url) == kind
+
+
+# --- processes --------------------------------------------------------------------------------------
+
+
+def test_every_process_is_shown_with_what_is_known_of_it_and_what_is_not_as_usual_stands_out():
+    words = check_page(page_of(STATES["processes"])).words
+    for said in (
+        "api 2 of 3 ready ended by themselves: 4",
+        "101 ready 17 h 213 MB 12 % 1 s ago",
+        "102 ready 41 s 512 MB 96 % 17 s ago",
+        "103 starting 2 s – – 0 s ago",
+        "indexer 1 ready",
+        "worker 1 running",
+        "Ever: crash-loop 1, memory 7, stuck 1.",
+        "2 earlier ones",
+    ):
+        assert said in words, said
+    html = page_of(STATES["processes"])
+    assert html.count("meter over") == 1, "only what is over its limit is drawn so"
+    assert html.count("num late") == 1
+    assert "other-that-nobody-runs" not in html
+
+
+def test_alerts_are_text_whatever_is_in_them_and_the_newest_come_first():
+    page = check_page(page_of(STATES["processes"]))
+    assert SCRIPT in page.words
+    assert page.words.index("crash-loop") < page.words.index("512 MB of memory")
+
+
+def test_a_missing_indexer_is_the_headline_where_the_database_is_behind():
+    found = headline(STATES["no indexer"])
+    assert found.command == "stellarstream logs indexer"
+    assert headline(replace(STATES["no indexer"], sync=sync_model())).word == "Up to date", "nothing is late yet"
+    words = check_page(page_of(STATES["no indexer"])).words
+    assert "indexer crashes again and again, next start in 16 s" in words
+    assert "The health monitor last looked 400 s ago." in words

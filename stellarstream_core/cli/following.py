@@ -1,0 +1,83 @@
+"""What ``sync --follow`` is beside its work: renewed by SIGHUP; under a supervisor the only one, telling how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from stellarstream_core.cli.output import say
+from stellarstream_core.errors import SyncInterruptedError
+from stellarstream_core.ops.indexer import LOCK_SECONDS, IndexerLock, Renewal, has_terminal
+from stellarstream_core.ops.indexer_beat import IndexerBeat
+from stellarstream_core.ops.process import Presence, State, supervised_role
+from stellarstream_core.ops.supervised import present
+from stellarstream_core.settings import Settings
+from stellarstream_core.sync.progress import Progress
+
+T = TypeVar("T")
+
+
+class Following:
+    """One ``sync``; of one that does not follow, or has no supervisor, it asks less or nothing."""
+
+    def __init__(self, *, follow: bool) -> None:
+        self.role = supervised_role("indexer" if follow else "sync")
+        self._follow = follow
+        # who closes a terminal means to end what runs in it
+        self.renewal = Renewal() if follow and (self.role is not None or not has_terminal()) else None
+        self.patience = LOCK_SECONDS if self.role is not None else 0.0
+        self._lock: IndexerLock | None = None
+        self._presence: Presence | None = None
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run to the end; where SIGHUP came meanwhile, execute this process again instead of returning."""
+        done: T | None = None
+        try:
+            try:
+                done = asyncio.run(work())
+            except SyncInterruptedError:  # before it had anything to report on
+                if self.renewal is None or not self.renewal.due:
+                    raise
+            if self.renewal is not None and self.renewal.due:
+                say("SIGHUP: this command is executed again.", err=True)
+                self.renewal.execute()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+        if done is None:
+            raise SyncInterruptedError("Stopped while it was executed again; what was committed is kept.")
+        return done
+
+    @asynccontextmanager
+    async def present(self, settings: Settings, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Under a supervisor: tell how this process is, and wait until no other indexer of its kind runs.
+
+        Raises ``IndexerBusyError`` where one does not end, and ``SettingsError`` where there is no run folder.
+        """
+        with present(settings, self.role) as presence:
+            if presence is None:
+                yield
+                return
+            self._presence = presence
+            telling = asyncio.create_task(self._tell_end(presence, stop))
+            try:
+                if self._follow:
+                    presence.be(State.WAITING)
+                    self._lock = await IndexerLock.take(presence.run_dir, stop, self.patience)
+                    presence.be(State.STARTING)
+                if self.renewal is not None:
+                    self.renewal.lock = self._lock
+                yield
+            finally:
+                telling.cancel()
+                await asyncio.wait([telling])
+
+    def watched(self, progress: Progress) -> IndexerBeat:
+        """Return a progress that passes on what it hears, tells the supervisor, and knows when to be renewed."""
+        return IndexerBeat(progress, self._presence, self.renewal)
+
+    async def _tell_end(self, presence: Presence, stop: asyncio.Event) -> None:
+        await stop.wait()
+        presence.be(State.RENEWING if self.renewal is not None and self.renewal.due else State.DRAINING)

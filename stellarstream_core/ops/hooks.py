@@ -1,0 +1,226 @@
+"""What circusd asks at the turns of a process's life; circus.ini names these functions.
+
+They run inside circusd, which does nothing else meanwhile: only :func:`wait_ready` waits, and not for long. They need
+nothing of StellarStream but small modules, and whatever goes wrong in them must not stop a watcher.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from circus import logger
+
+from stellarstream_core.ops.health_rules import Backoff
+from stellarstream_core.ops.process import SUPERVISOR_PID, is_ready
+from stellarstream_core.ops.workers import API_WORKERS, usable_cores, workers_asked_for
+
+READY_SECONDS = 30.0
+"""How long a reload waits for new workers; those that are not ready by then are not taken."""
+RETIRE_SIGNAL = signal.SIGURG
+"""Sent through circusd it reaches no process; the one it was meant for is the next to go when there are too many."""
+CRASHED, HELD, RELEASED, NOT_TAKEN = "crashed", "held", "released", "not-taken"
+"""Events that are published beside circus's own."""
+_LOOK_SECONDS = 0.02
+_SIGNAL_WAITS_SECONDS = 0.1
+_CONFLICT = "ConflictError"
+_TORNADO_LOG = "tornado.application"
+_RELOAD_ALL = "arbiter_reload"
+"""What circusd calls the command that reloads every watcher."""
+
+
+@dataclass
+class _Memory:
+    """What is remembered of a watcher. ``spawned``: the processes started since circusd last looked around."""
+
+    spawned: list[int] = field(default_factory=list)
+    held: int = 0
+    until: float = 0.0
+    release: Any = None
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+_memories: WeakKeyDictionary[Any, _Memory] = WeakKeyDictionary()
+
+
+def _memory(watcher: Any) -> _Memory:
+    return _memories.setdefault(watcher, _Memory())
+
+
+# --- before_start ---------------------------------------------------------------------------------
+
+
+def begin(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
+    """Begin anew: nothing is held back any more."""
+    if arbiter is not None:
+        _let_signals_wait(arbiter)
+    for log in (logger, logging.getLogger(_TORNADO_LOG)):
+        if not any(isinstance(one, _NoConflicts) for one in log.filters):
+            log.addFilter(_NoConflicts())
+    memory = _memory(watcher)
+    if memory.release is not None:
+        watcher.loop.remove_timeout(memory.release)
+    watcher.numprocesses += memory.held
+    _memories[watcher] = _Memory()
+    return True
+
+
+def set_workers(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
+    """Set the number of workers: ``API_WORKERS``, or as many as there are cores. An ini file cannot say so."""
+    begin(watcher, arbiter)
+    try:
+        asked = workers_asked_for(os.environ)
+    except ValueError as error:
+        logger.error("%s: %s; as many workers as cores are started", API_WORKERS, error)
+        asked = None
+    watcher.numprocesses = asked or usable_cores()
+    return True
+
+
+def need_command(watcher: Any, arbiter: Any, **_: Any) -> bool:
+    """Start the slot for more only where its command is known, and it was asked for.
+
+    circus starts what is stopped when everything is reloaded: a command that has ended would run once more.
+    """
+    begin(watcher, arbiter)
+    if getattr(arbiter, "_exclusive_running_command", None) == _RELOAD_ALL:
+        return False
+    if "$(circus.env." in watcher.cmd:
+        logger.error("%s: STELLARSTREAM_WORKER was not set when circusd started", watcher.name)
+        return False
+    return True
+
+
+def _let_signals_wait(arbiter: Any) -> None:
+    """Let what a signal asks of circusd wait for the command that runs; circus would refuse it, and forget a stop."""
+    controller = getattr(arbiter, "ctrl", None)
+    if controller is None or hasattr(controller.dispatch, "waits"):
+        return
+    dispatch = controller.dispatch
+
+    def patient(job: Any) -> Any:
+        by_signal = job[0] is None
+        if by_signal and getattr(arbiter, "_exclusive_running_command", None):
+            return controller.loop.call_later(_SIGNAL_WAITS_SECONDS, patient, job)
+        return dispatch(job)
+
+    patient.waits = True  # type: ignore[attr-defined]
+    controller.dispatch = patient
+
+
+class _NoConflicts(logging.Filter):
+    """Leaves out that circusd's periodic look met a command that was running: it looks again a moment later."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
+        return kind is None or kind.__name__ != _CONFLICT
+
+
+# --- before_spawn and after_spawn -----------------------------------------------------------------
+
+
+def prepare(watcher: Any, **_: Any) -> bool:
+    """Hand the environment down whole, and say who started the process.
+
+    circus takes ``$NAME`` in a value for another variable, so that a password may arrive without its middle.
+    """
+    for name, value in os.environ.items():
+        if "$" in value or value != value.strip():
+            watcher.env[name] = value
+    watcher.env[SUPERVISOR_PID] = str(os.getpid())
+    return True
+
+
+def wait_ready(watcher: Any, pid: int, **_: Any) -> bool:
+    """In a reload wait until all new workers are ready, before circus ends the old ones; then keep only those.
+
+    New workers start side by side: it is the last one's turn to wait. Those that end, or are not ready in time, are
+    killed, and as many old ones stay. At a start, and where a worker died, nobody waits: connections do, in the
+    socket, and the others answer.
+    """
+    spawned = _memory(watcher).spawned
+    spawned.append(pid)
+    if len(spawned) == 1:
+        # a reload starts all of them at one go; whoever else starts processes lets circusd look around in between
+        watcher.loop.add_callback(spawned.clear)
+    if len(spawned) >= watcher.numprocesses and len(watcher.processes) > watcher.numprocesses:
+        late = _wait_for(watcher.name, list(spawned))
+        if late:
+            logger.error("%s: %d new workers did not become ready: old ones stay", watcher.name, len(late))
+            watcher.notify_event(NOT_TAKEN, {"time": time.time(), "pids": late})
+    return True
+
+
+def _wait_for(role: str, pids: list[int]) -> list[int]:
+    """Wait until every process is ready or has ended; kill the late ones and return all that are not ready."""
+    run_dir = Path(os.environ["STELLARSTREAM_RUN_DIR"])
+    deadline = time.monotonic() + READY_SECONDS
+    waiting, ended = list(pids), []
+    while waiting and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        ended += [pid for pid in waiting if _has_ended(pid)]
+        waiting = [pid for pid in waiting if pid not in ended and not is_ready(run_dir, role, pid)]
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    for pid in waiting:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return waiting + ended
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a child has ended, and leave it to circus to hear how."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+# --- before_signal --------------------------------------------------------------------------------
+
+
+def retire(watcher: Any, pid: int, signum: int, **_: Any) -> bool:
+    """Let ``RETIRE_SIGNAL`` make a process the oldest: 'decr' then ends this one and no other."""
+    if signum != RETIRE_SIGNAL:
+        return True
+    oldest = min(process.started for process in watcher.processes.values())
+    watcher.processes[pid].started = min(oldest - 1.0, watcher.processes[pid].started)
+    return False
+
+
+# --- before_reap ----------------------------------------------------------------------------------
+
+
+def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
+    """Hold a process back that ended by itself again and again; the others of its watcher go on undisturbed."""
+    process = watcher.processes.get(process_pid)
+    if not watcher.is_active() or process is None or process.stopping:
+        return True  # it was told to end
+    watcher.notify_event(CRASHED, {"time": time.time(), "process_pid": process_pid})
+    memory = _memory(watcher)
+    if memory.release is None:
+        seconds = memory.backoff.crashed(time.monotonic())
+        if seconds is None:
+            return True
+        memory.release = watcher.loop.call_later(seconds, _release, watcher)
+        memory.until = time.time() + seconds
+        logger.error("%s crashes again and again: the next start is in %g s", watcher.name, seconds)
+    if watcher.numprocesses > 0:
+        watcher.numprocesses -= 1
+        memory.held += 1
+    told = {"time": time.time(), "until": memory.until, "held": memory.held, "level": memory.backoff.level}
+    watcher.notify_event(HELD, told)
+    return True
+
+
+def _release(watcher: Any) -> None:
+    memory = _memory(watcher)
+    watcher.numprocesses += memory.held
+    memory.held, memory.release = 0, None
+    memory.backoff.released(time.monotonic())
+    watcher.notify_event(RELEASED, {"time": time.time()})

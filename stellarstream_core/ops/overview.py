@@ -1,0 +1,86 @@
+"""The state of a cluster now: circusd's word, the processes' own, and the health monitor's last look."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from stellarstream_core.ops.control import Control
+from stellarstream_core.ops.health_look import PLUGIN, look_at
+from stellarstream_core.ops.health_state import HealthState, WatcherHealth, read_health
+from stellarstream_core.ops.process import PresenceState, read_presences
+
+_TOLD = frozenset({"api", "indexer"})
+"""Watchers whose processes tell that they are ready."""
+
+
+def read_overview(control: Control) -> dict[str, Any]:
+    """Return what ``cluster status --json`` prints. Raises ``ClusterError``.
+
+    ``well``: every watcher that should run has all its processes, and they are ready.
+    """
+    statuses = control.statuses()  # first: circusd may take a while to answer
+    health = read_health(control.run_dir)
+    presences = {presence.pid: presence for presence in read_presences(control.run_dir)}
+    watchers = {
+        name: _watcher(control, name, status, presences, health.watchers.get(name) if health else None)
+        for name, status in sorted(statuses.items())
+        if not name.startswith(PLUGIN)
+    }
+    return {
+        "running": True,
+        "well": all(watcher["well"] for watcher in watchers.values()),
+        "endpoint": control.endpoint,
+        "watchers": watchers,
+        "monitor": _monitor(health),
+        "alertCount": sum(health.counts.values()) if health else 0,
+        "alerts": [asdict(alert) for alert in health.alerts] if health else [],
+    }
+
+
+def _watcher(
+    control: Control, name: str, status: str, presences: dict[int, PresenceState], known: WatcherHealth | None
+) -> dict[str, Any]:
+    options = control.options(name, "numprocesses", "respawn")
+    wanted, optional = int(options["numprocesses"]), not options["respawn"]
+    cpu = {process.pid: process.cpu for process in known.processes} if known else {}
+    processes = []
+    for pid in control.pids(name):
+        presence, seen = presences.get(pid), look_at(pid, presences.get(pid))
+        processes.append(
+            {
+                "pid": pid,
+                "state": presence.state.value if presence else None,
+                "age": seen.age if seen else None,
+                "memory": seen.memory if seen else None,
+                "cpu": cpu.get(pid),
+                "beatAge": presence.beat_age if presence else None,
+                "lag": presence.lag if presence else None,
+                "ledger": presence.ledger if presence else None,
+            }
+        )
+    ready = sum(1 for one in processes if name not in _TOLD or one["state"] == "ready")
+    held = known.backoff_until if known and known.backoff_until and known.backoff_until > time.time() else None
+    well = (optional and status == "stopped") or (status == "active" and ready >= wanted > 0 and held is None)
+    text = f"{status}, {ready} of {wanted} ready" if status == "active" else status
+    if held is not None:
+        text += f", crash loop: next start in {held - time.time():.0f} s"
+    return {
+        "status": status,
+        "wanted": wanted,
+        "text": text,
+        "well": well,
+        "restarts": known.restarts if known else 0,
+        "backoffUntil": held,
+        "processes": processes,
+    }
+
+
+def _monitor(health: HealthState | None) -> str | None:
+    """Return what is wrong with the health monitor; None where nothing is."""
+    if health is None:
+        return "has not looked yet"
+    if health.stale():
+        return f"last looked {time.time() - health.at:.0f} s ago: look for what it logged"
+    return None
