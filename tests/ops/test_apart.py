@@ -91,7 +91,7 @@ def test_two_installations_know_nothing_of_each_other(two):
     theirs = other.pids("api"), other.pids("indexer"), other.pids("plugin:health")
     before = one.pids("api")
     assert not before & theirs[0]
-    one.ctl("reload")
+    one.ctl("reload", "--waiting")
     until(lambda: len(one.ready_pids("api")) == 2 and not one.ready_pids("api") & before)
     one.ctl("stop")
     until(lambda: not one.pids("api"))
@@ -131,7 +131,7 @@ def test_the_slot_for_more_runs_what_it_is_told_to_and_only_then():
         for pid in service.pids("worker"):
             os.kill(pid, signal.SIGTERM)
         until(lambda: service.ctl("status", "worker") == "stopped")  # it has done what it was to do
-        service.ctl("reload")
+        service.ctl("reload", "--waiting")
         until(lambda: len(service.ready_pids("api")) == 1)
         assert service.ctl("status", "worker") == "stopped"
         assert not service.alerts("stopped")
