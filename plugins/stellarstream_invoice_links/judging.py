@@ -296,10 +296,19 @@ def verdicts_of(creation: Creation, around: Around) -> list[Verdict]:
         (link,) = links
         outcome = outcome_of(creation, link)
         claimed = by is MatchedBy.TRANSACTION and _submitted_for(creation, around) is None
-        if claimed and not link.is_own and outcome in COMPLETING:
-            outcome = Outcome.DIFFERENT_TERMS  # it is not what was asked for, or its terms would have told
+        if claimed and not link.is_own and outcome in _FULL and not _could_ask_for(link, creation):
+            outcome = Outcome.DIFFERENT_TERMS
         return [Verdict(link.id, by, outcome, gross)]
     return [Verdict(link.id, by, Outcome.AMBIGUOUS, gross) for link in in_order(links)[:MOST_CHOICES]]
+
+
+_FULL = COMPLETING | {Outcome.REPEATED}
+
+
+def _could_ask_for(link: Candidate, creation: Creation) -> bool:
+    """Tell whether a creation is exactly what a link asked for while it could be paid, had nothing completed it."""
+    told = creation.told
+    return told is not None and is_open(replace(link, completed=None), creation) and asks_for(link, creation, told)
 
 
 def in_order(links: Iterable[Candidate]) -> list[Candidate]:

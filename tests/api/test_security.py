@@ -100,9 +100,10 @@ def targets(api: Running):
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_what_is_written_into_a_parameter_is_not_carried_out(running, dialect):
     api = running(dialect)
+    key = f"X-API-Key: {api.key()}"  # or lists of one's own would be refused before they are looked at
     before, asked = held(api), 0
     for path, name, target in targets(api):
-        said = api.get(target)
+        said = api.get(target, key)
         asked += 1
         assert said.status in {200, 304, 400, 404}, (target, said)
         assert not {"set-cookie", "x-injected"} & {header for header, _ in said.headers}, target
@@ -382,7 +383,7 @@ def test_every_field_takes_what_its_schema_says_and_nothing_else(running):
         if "parts" in fields:
             bodies += [{**good, "parts": [{"toWhom": wrong, "share": wrong}]} for wrong in WRONG]
         for body in bodies:
-            said = post(api, path.replace("{orderId}", "1"), json.dumps(body).encode(), key, method=method)
+            said = post(api, re.sub(r"\{\w+\}", "1", path), json.dumps(body).encode(), key, method=method)
             asked += 1
             assert said.status < 500, body
             fits = validator.is_valid(body)

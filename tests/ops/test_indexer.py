@@ -399,6 +399,7 @@ def test_in_a_terminal_sighup_ends_it_as_ever(home):
     ours, theirs = pty.openpty()
 
     def own_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever these tests were started with
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 
     running = home.start(preexec_fn=own_terminal, pass_fds=(theirs,))

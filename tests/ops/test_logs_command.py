@@ -178,7 +178,7 @@ def test_following_shows_every_line_once_across_rotations_until_ctrl_c(start, fo
         until(lambda: following.out.read_text().count("\n") >= 2 * lines, 60)
         started.wait(20)
     following.send_signal(signal.SIGINT)
-    assert following.wait(10) == 0
+    assert following.wait(30) == 0
     assert following.err.read_text() == ""
     shown = [re.search(r"\] (w\d) (\d+) ", text).groups() for text in following.out.read_text().splitlines()]
     for name in ("w0", "w1"):
