@@ -53,7 +53,7 @@ def test_killed_again_and_again_the_rows_are_those_of_an_unbroken_run(database, 
             *SYNC, "--database", killed, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=dice.uniform(0.05, 0.05 + whole / 3))
+            process.wait(timeout=dice.uniform(0.3, 0.3 + whole / 3))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

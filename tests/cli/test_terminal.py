@@ -150,19 +150,6 @@ def test_a_signal_is_obeyed_while_another_process_holds_the_database(env, tmp_pa
     connection.close()
 
 
-def until_heeded(process: subprocess.Popen, number: int) -> None:
-    """Wait until a process has a handler of its own for a signal."""
-    end = time.monotonic() + 20
-    while True:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        caught = int(re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)[1], 16)
-        # Python itself catches SIGINT from its beginning on, and the program both
-        if all(caught >> (one - 1) & 1 for one in (number, signal.SIGTERM)):
-            return
-        assert time.monotonic() < end, status
-        time.sleep(0.02)
-
-
 def installed(tmp_path, name: str, code: str) -> str:
     """Install a third party's plugin of one module into a folder of its own; return the folder."""
     site = tmp_path / "site"

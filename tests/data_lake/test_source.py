@@ -260,7 +260,7 @@ async def test_killed_again_and_again_a_sync_from_a_lake_ends_with_the_same_rows
         for _ in range(4):
             process = commands.start(*sync, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                await asyncio.to_thread(process.wait, dice.uniform(0.1, 0.9))
+                await asyncio.to_thread(process.wait, dice.uniform(0.7, 1.5))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

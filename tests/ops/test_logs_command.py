@@ -48,6 +48,11 @@ def env(folder):
     return {**clean, "PYTHONPATH": str(ROOT), **{f"STELLARSTREAM_{name}": value for name, value in settings.items()}}
 
 
+def heed_interrupts() -> None:
+    """Let Ctrl-C end what is started, as from a terminal: a shell lets its background commands ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(env, tmp_path):
     """Return a function that starts a command, with its output in files of its name; it ends with the test."""
@@ -58,7 +63,12 @@ def start(env, tmp_path):
         out, err = (tmp_path / f"{args[0]}.{kind}" for kind in ("out", "err"))
         with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
-                [*COMMAND, *args], env={**env, **settings}, cwd=tmp_path, stdout=stdout, stderr=stderr
+                [*COMMAND, *args],
+                env={**env, **settings},
+                cwd=tmp_path,
+                stdout=stdout,
+                stderr=stderr,
+                preexec_fn=heed_interrupts,  # noqa: PLW1509 - it takes no lock
             )
         process.out, process.err = out, err
         running.append(process)
