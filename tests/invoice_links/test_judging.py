@@ -390,6 +390,13 @@ class TestByTerms:
         unread = replace(creation, known=Known.UNKNOWN, told=None)
         assert told([theirs, eves], [unread], said) == {("M", 1): ("transaction", "unverified")}
 
+    def test_what_a_strangers_word_shows_does_not_depend_on_what_completed_the_link(self):
+        link, exact, more = asked("M", owner=SOMEBODY), created(1), created(2, gross=1_001)
+        for creations in ([more], [exact, more]):
+            assert told([link], creations, [claimed(link, more)])["M", 2] == ("transaction", "different-terms")
+        again = created(3)
+        assert told([link], [exact, again], [claimed(link, again)])["M", 3] == ("transaction", "repeated")
+
     def test_the_receivers_own_word_completes_what_was_overpaid(self):
         link, creation = asked(amount=1), created()
         assert told([link], [creation], [claimed(link, creation)]) == {("L", 1): ("transaction", "overpaid")}
