@@ -16,6 +16,8 @@ from stellarstream_invoice_links.tables import InvoiceTurn
 MOST_PAYMENTS = 20
 """Payments of one link that are shown, the first ones: anybody may send more."""
 
+TERMS = slice(3, 11)
+"""Where a row has a link's terms: behind its id, slug and owner. Who selects columns keeps to that."""
 _LINK = (
     Row.id,
     Row.slug,
@@ -101,24 +103,31 @@ def payments_of(database: Database, link_ids: Iterable[str]) -> dict[str, list[P
     return found
 
 
+def terms_of(row: Sequence[Any]) -> LinkTerms:
+    """Return the terms of a row's columns from ``contract_id`` to ``cliff``, in the table's order."""
+    contract, family, receiver, token, amount, duration, start, cliff = row
+    return LinkTerms(
+        contract=contract,
+        family=family,
+        receiver=receiver,
+        token=token,
+        amount=int(amount),
+        duration=duration,
+        start=start,
+        cliff=cliff,
+    )
+
+
 def _link(row: Sequence[Any]) -> Link:
-    link_id, slug, owner, contract, family, receiver, token, amount, duration, start, cliff, *others = row[: len(_LINK)]
+    link_id, slug, owner = row[: TERMS.start]
+    others = row[TERMS.stop : len(_LINK)]
     description, pdf_url, expires_at, created_at, updated_at, canceled_at, deleted_at, submitted, payer = others
     payment = row[len(_LINK) :]
     return Link(
         id=link_id,
         slug=slug,
         owner=owner,
-        terms=LinkTerms(
-            contract=contract,
-            family=family,
-            receiver=receiver,
-            token=token,
-            amount=int(amount),
-            duration=duration,
-            start=start,
-            cliff=cliff,
-        ),
+        terms=terms_of(row[TERMS]),
         description=description,
         pdf_url=pdf_url,
         expires_at=expires_at,

@@ -25,7 +25,8 @@ from stellarstream_invoice_links.judging import (
     pays,
     starts_late,
 )
-from stellarstream_invoice_links.model import CLOCK_SECONDS, SKEW_SECONDS, LinkTerms
+from stellarstream_invoice_links.links import TERMS, terms_of
+from stellarstream_invoice_links.model import CLOCK_SECONDS, SKEW_SECONDS
 from stellarstream_nebula import bulk
 from stellarstream_nebula.transactions.calls import MOST_I128
 
@@ -153,22 +154,13 @@ def _key(amount: int) -> str:
 
 
 def _candidate(row: bulk.Row) -> Candidate:
-    link_id, slug, owner, contract, family, receiver, token, amount, duration, start, cliff, *others = row
-    created_at, after_ledger, expires_at, canceled_at, deleted_at, completed = others
+    link_id, slug, owner = row[: TERMS.start]
+    created_at, after_ledger, expires_at, canceled_at, deleted_at, completed = row[TERMS.stop :]
     return Candidate(
         id=link_id,
         slug=slug,
         owner=owner,
-        terms=LinkTerms(
-            contract=contract,
-            family=family,
-            receiver=receiver,
-            token=token,
-            amount=int(amount),
-            duration=duration,
-            start=start,
-            cliff=cliff,
-        ),
+        terms=terms_of(row[TERMS]),
         created_at=created_at,
         after_ledger=after_ledger,
         expires_at=expires_at,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-from aiohttp import hdrs
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from stellarstream_core.api.models import Nothing, Parameters
 from stellarstream_core.api.pages.static import bundle_of
 from stellarstream_core.api.problems import NotFoundError, problem_of
-from stellarstream_core.api.routes import FOR_EVER, NO_CACHE, NO_STORE, Answer, Call, Route
+from stellarstream_core.api.resources.pages import StaticPath, static_file
+from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
 from stellarstream_core.errors import StellarStreamError
 from stellarstream_invoice_links import page
 from stellarstream_invoice_links.links import link_by_slug
@@ -43,13 +41,6 @@ class PagePath(Parameters):
     slug: str
 
 
-class StaticPath(Parameters):
-    """The path of a file: the digest of all files of the release, and its name."""
-
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}\.[a-z]{1,8}$")]
-
-
 async def pay_page(call: Call[PagePath, Nothing, Nothing]) -> Answer:
     """Answer ``GET /invoice/{slug}``. Whatever is the matter with a link, or with the service, it is a page."""
     api, slug = call.api, call.path.slug
@@ -68,15 +59,7 @@ async def pay_page(call: Call[PagePath, Nothing, Nothing]) -> Answer:
 
 async def static(call: Call[StaticPath, Nothing, Nothing]) -> Answer:
     """Answer ``GET /invoice/static/{digest}/{name}``."""
-    files = bundle_of(page.__name__)
-    found = files.files.get(call.path.name)
-    if found is None:
-        raise NotFoundError("There is no such file.")
-    return Answer(
-        found.body,
-        cache=FOR_EVER if call.path.digest == files.digest else NO_CACHE,
-        headers={hdrs.CONTENT_TYPE: found.media_type, "Cross-Origin-Resource-Policy": "same-origin"},
-    )
+    return static_file(bundle_of(page.__name__), call.path)
 
 
 async def _facts(api: ApiService, slug: str) -> Facts | None:

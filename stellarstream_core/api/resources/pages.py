@@ -16,7 +16,7 @@ from stellarstream_core.api.pages.events import BLANK, event_rows
 from stellarstream_core.api.pages.problems import problem_page, problems_page
 from stellarstream_core.api.pages.reference import reference_page
 from stellarstream_core.api.pages.render import HEADERS, HTML, render
-from stellarstream_core.api.pages.static import bundle
+from stellarstream_core.api.pages.static import Bundle, bundle
 from stellarstream_core.api.problems import NotFoundError, Problem, TimedOutError, problem_of
 from stellarstream_core.api.resources.health import read_readiness
 from stellarstream_core.api.resources.rate import read_minutes
@@ -150,18 +150,22 @@ def _page(body: bytes) -> Answer:
 
 
 async def static(call: Call[StaticPath, Nothing, Nothing]) -> Answer:
-    """Answer ``GET /static/{digest}/{name}``.
+    """Answer ``GET /static/{digest}/{name}``."""
+    return static_file(bundle(), call.path)
+
+
+def static_file(files: Bundle, path: StaticPath) -> Answer:
+    """Answer with a file of a bundle, for whichever page it is.
 
     While releases change, a page of one may ask a worker of the other: it gets the file that is
-    there, and keeps it for as long as it is right only.
+    there, and keeps it for as long as it is right only. Raises ``NotFoundError``.
     """
-    files = bundle()
-    found = files.files.get(call.path.name)
+    found = files.files.get(path.name)
     if found is None:
         raise NotFoundError("There is no such file.")
     return Answer(
         found.body,
-        cache=FOR_EVER if call.path.digest == files.digest else NO_CACHE,
+        cache=FOR_EVER if path.digest == files.digest else NO_CACHE,
         headers={hdrs.CONTENT_TYPE: found.media_type, "Cross-Origin-Resource-Policy": "same-origin"},
     )
 
