@@ -76,7 +76,7 @@ class UnknownModel(Represented):
     shapes: Annotated[list[UnknownShapeModel], Field(description="the most frequent ones")]
 
 
-class ProjectionModel(Represented):
+class FoldingModel(Represented):
     """How far what is folded from events is."""
 
     name: str
@@ -113,7 +113,7 @@ class SyncModel(Represented):
     more_ranges: Annotated[int, Field(description="ranges of coverage and gaps left out of this answer")]
     evidence: EvidenceModel
     sources: list[SourceModel]
-    projections: Annotated[list[ProjectionModel], Field(default_factory=list)]
+    projections: Annotated[list[FoldingModel], Field(default_factory=list)]
     events: int
     conflicts: int
     position: Annotated[int, Field(description="of the last commit; grows by one with each")]
@@ -189,13 +189,13 @@ def source_model(state: SourceState, covered_ledgers: int = 0) -> SourceModel:
     )
 
 
-def projection_model(state: ProjectionState) -> ProjectionModel:
+def projection_model(state: ProjectionState) -> FoldingModel:
     """Return how far a projection is."""
     shapes = [
         UnknownShapeModel(contract=one.contract, shape=one.shape, count=one.count, last_event_id=one.last_event_id)
         for one in state.shapes
     ]
-    return ProjectionModel(
+    return FoldingModel(
         name=state.name,
         position=state.position,
         behind=state.behind,

@@ -93,7 +93,7 @@ class ProjectionQuery(Parameters):
     days: Annotated[int, Field(ge=1, le=LONGEST_DAYS, description="days from now")] = 30
 
 
-class ProjectionModel(Represented):
+class YieldProjectionModel(Represented):
     """What a stream's vault would earn."""
 
     projected: Annotated[
@@ -199,7 +199,7 @@ async def projection(call: Call[YieldPath, ProjectionQuery, Nothing]) -> Answer:
     principal, days = principal_of(stored.shown), call.query.days
     earned = None if principal is None or growth is None else projected(principal, growth, days)
     rate = None if growth is None else rate_text(growth)
-    return Answer(ProjectionModel(projected=amount(earned), rate=rate, days=days))
+    return Answer(YieldProjectionModel(projected=amount(earned), rate=rate, days=days))
 
 
 async def _yielding(api: ApiService, text: str) -> tuple[Stored, str]:
@@ -264,7 +264,7 @@ ROUTES = (
         handler=projection,
         path_model=YieldPath,
         query=ProjectionQuery,
-        answer=ProjectionModel,
+        answer=YieldProjectionModel,
         tag=TAG,
         summary="What a stream's vault would earn in some days",
         description="At the measured rate, without compounding, if nothing is withdrawn meanwhile.",
