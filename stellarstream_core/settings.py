@@ -26,9 +26,9 @@ from stellarstream_core.xdr.strkey import contract_id_bytes
 CONFIG_FILE = "stellarstream.toml"
 ENV_PREFIX = "STELLARSTREAM_"
 ENV_CONFIG = "STELLARSTREAM_CONFIG"
-_SUPERVISION_ENV = frozenset({"HOME", "PYTHON", "ROLE", "SUPERVISED", "SUPERVISOR_PID", "WORKER"})
+_SUPERVISION_ENV = frozenset({"API_FAMILY", "HOME", "PYTHON", "ROLE", "SUPERVISED", "SUPERVISOR_PID", "WORKER"})
 """Variables of circus.ini that are no settings."""
-_RESERVED_ENV = frozenset({"CONFIG", "LOG_LEVEL"}) | _SUPERVISION_ENV
+_RESERVED_ENV = frozenset({"CONFIG", "LOG_LEVEL", "NO_PLUGINS"}) | _SUPERVISION_ENV
 _TEST_ENV = "TEST_"
 
 

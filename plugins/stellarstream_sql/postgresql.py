@@ -43,6 +43,12 @@ _MIGRATE_LOCK = 0x53_53_4D_47
 _UNLOCK = b"SELECT pg_advisory_unlock(%s, hashtext(coalesce(current_schema(), '')))"
 _TRY_LOCK = b"SELECT pg_try_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
 _WAIT_FOR_LOCK = b"SELECT pg_advisory_lock(%s, hashtext(coalesce(current_schema(), '')))"
+_NOTICE_LOSS = (
+    b"SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
+    b"SET tcp_user_timeout = 30000"
+)
+"""Has the server notice within half a minute that this machine is gone: by its own defaults it would keep the session,
+and with it the right to follow, for hours. Over a Unix socket it does nothing."""
 _LOCK_TIMEOUT = f"SET lock_timeout = '{LOCK_SECONDS}s'".encode()
 
 _CONNECTION_HELP: tuple[tuple[str, str], ...] = (
@@ -305,6 +311,7 @@ class PostgresqlBackend:
         try:
             with self._told():
                 connection.execute(_LOCK_TIMEOUT)
+                connection.execute(_NOTICE_LOSS)
             if self._following:
                 self._follow_in(connection)
                 logger.warning("the connection to {} was lost; the right to follow was taken again", self.url)

@@ -76,16 +76,37 @@ class WatcherView:
         return sum(process.state == State.READY for process in self.processes)
 
     @property
+    def standby(self) -> int:
+        """How many stand by for one on another machine."""
+        return sum(process.state == State.STANDBY for process in self.processes)
+
+    @property
+    def off(self) -> bool:
+        """Whether none is to run on this machine."""
+        return self.status == STOPPED and self.wanted == 0 and not self.backoff
+
+    @property
     def trouble(self) -> str | None:
         """What is not as it should be, in a few words; None where all is well."""
         if self.backoff:
             return f"crashes again and again, next start in {self.backoff:.0f} s"
         if self.name not in SERVICE:
             return None  # it runs when somebody wants it to
+        if self.off:
+            return None
         if self.status == STOPPED:
             return STOPPED
         wanted = 1 if self.wanted is None else self.wanted
-        return f"{self.ready} of {wanted} ready" if self.ready < wanted else None
+        return f"{self.ready} of {wanted} ready" if self.ready + self.standby < wanted else None
+
+    @property
+    def word(self) -> str:
+        """What there is, in a few words, where nothing is wrong with it."""
+        if self.off:
+            return "none on this machine"
+        if self.standby:
+            return "standing by"
+        return f"{self.ready} {'ready' if self.name in SERVICE else 'running'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ _WATCHER_GAUGES: tuple[tuple[str, str, Callable[[WatcherView], float | None]], .
     ("watcher_up", "Whether a kind of process is meant to run; 0 is one that was stopped.", lambda one: one.up),
     ("watcher_processes", "Processes of a kind that live.", lambda one: len(one.processes)),
     ("watcher_processes_ready", "Processes of a kind that take work.", lambda one: one.ready),
+    ("watcher_processes_standby", "Processes that stand by for one on another machine.", lambda one: one.standby),
     ("watcher_processes_wanted", "Processes of a kind that there should be.", lambda one: one.wanted),
     ("watcher_backoff_seconds", "Until one that crashes again and again is started again.", lambda one: one.backoff),
     ("watcher_memory_limit_bytes", "Memory above which a process is replaced.", lambda one: one.memory_limit),

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """The framework's own commands: where each is, and its line in the help."""
 
 
+NO_PLUGINS_VARIABLE = "STELLARSTREAM_NO_PLUGINS"
 _FULL = frozenset({ENOSPC, EDQUOT, EFBIG, EROFS})
 
 
@@ -144,7 +145,13 @@ def runtime_of(ctx: click.Context) -> Runtime:
     is_eager=True,
     help="Settings file. Default: $STELLARSTREAM_CONFIG, else stellarstream.toml in this folder.",
 )
-@click.option("--no-plugins", is_flag=True, is_eager=True, help="Load only the plugins that are built in.")
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    is_eager=True,
+    envvar=NO_PLUGINS_VARIABLE,
+    help="Load only the plugins that are built in. Also by $STELLARSTREAM_NO_PLUGINS=1.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +16,6 @@ from stellarstream_core.ops.control import Control, NotRunningError, require_cir
 from stellarstream_core.ops.environment import run_folder
 
 SHOWN_ALERTS = 5
-CTL_TIMEOUT = "60"
-"""Seconds that circusctl waits for an answer: by default five, and circusd answers a reload once workers are ready."""
 
 
 @click.group()
@@ -71,13 +67,18 @@ def ctl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     stellarstream cluster ctl status
     stellarstream cluster ctl reload api
     stellarstream cluster ctl incr api
+
+    circusd carries out one command after the other, and refuses one while another runs: here it waits for its
+    turn, for a minute at the most. The exit code is circusctl's: 0 where the command was carried out.
     """
     require_circus()
     found, _, _ = cluster_runtime(ctx)
-    control = Control(run_folder(found.settings))
-    control.require_running()
-    command = [sys.executable, "-m", "circus.circusctl", "--endpoint", control.endpoint, "--timeout", CTL_TIMEOUT]
-    os.execv(sys.executable, [*command, *arguments])  # noqa: S606 - no shell is wanted
+    from stellarstream_core.ops.circusctl import run_circusctl  # noqa: PLC0415 - not needed to show help
+
+    answer = run_circusctl(Control(run_folder(found.settings)), arguments)
+    click.echo(answer.output, nl=False)
+    click.echo(answer.error, nl=False, err=True)
+    ctx.exit(answer.code)
 
 
 def _lines(overview: dict[str, Any]) -> Iterator[str]:

@@ -27,7 +27,8 @@ class Following:
         self._follow = follow
         # who closes a terminal means to end what runs in it
         self.renewal = Renewal() if follow and (self.role is not None or not has_terminal()) else None
-        self.patience = LOCK_SECONDS if self.role is not None else 0.0
+        # by hand one is told at once that another process follows; under a supervisor it would be started for ever
+        self.stand_by = self._stand_by if self.role is not None else None
         self._lock: IndexerLock | None = None
         self._presence: Presence | None = None
 
@@ -65,7 +66,7 @@ class Following:
             try:
                 if self._follow:
                     presence.be(State.WAITING)
-                    self._lock = await IndexerLock.take(presence.run_dir, stop, self.patience)
+                    self._lock = await IndexerLock.take(presence.run_dir, stop, LOCK_SECONDS)
                     presence.be(State.STARTING)
                 if self.renewal is not None:
                     self.renewal.lock = self._lock
@@ -77,6 +78,10 @@ class Following:
     def watched(self, progress: Progress) -> IndexerBeat:
         """Return a progress that passes on what it hears, tells the supervisor, and knows when to be renewed."""
         return IndexerBeat(progress, self._presence, self.renewal)
+
+    def _stand_by(self, standing_by: bool) -> None:
+        if self._presence is not None:
+            self._presence.be(State.STANDBY if standing_by else State.STARTING)
 
     async def _tell_end(self, presence: Presence, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -15,9 +16,11 @@ import click
 from stellarstream_core.cli.app import runtime_of
 from stellarstream_core.cli.logs import ROLES
 from stellarstream_core.errors import UsageError
+from stellarstream_core.ops.environment import home_folder, log_folder
 from stellarstream_core.ops.log_lines import Entry, utc
 from stellarstream_core.ops.log_names import roles_in
 from stellarstream_core.ops.logs_reading import LogReading
+from stellarstream_core.settings import Settings
 
 LINES = 50
 LOOK_SECONDS = 0.2
@@ -66,15 +69,11 @@ def logs(
     stellarstream logs --since 2h --json
 
     Rotated and packed files are read too, as far back as they are needed. A traceback counts as one
-    line with the line it belongs to. Files are written where 'log_dir' is set: docs/logs.md.
+    line with the line it belongs to. Files are written where 'log_dir' is set, and by what 'up' starts, where
+    it is not set in the folder 'logs': docs/logs.md.
     """
     settings = runtime_of(ctx).base_settings
-    if settings.log_dir is None:
-        raise UsageError(
-            "There are no log files: 'log_dir' is not set.",
-            help="Set it (STELLARSTREAM_LOG_DIR) for the service and for this command; till then the log is on stderr.",
-        )
-    folder = settings.log_dir.expanduser().absolute()
+    folder = _folder(settings)
     with _readable(folder):
         there = roles_in(folder, settings.log_date_format)
         _check(roles, there, folder, follow)
@@ -91,6 +90,17 @@ def logs(
                     time.sleep(LOOK_SECONDS)
         finally:
             reading.close()
+
+
+def _folder(settings: Settings) -> Path:
+    """Return the folder of the log files; without a setting the one that ``up`` has made, if it has."""
+    folder = log_folder(settings, home_folder(os.environ))
+    if settings.log_dir is None and not any((folder / f"{role}.log").exists() for role in ROLES.values()):
+        raise UsageError(
+            "There are no log files: 'log_dir' is not set, and 'up' was not called here.",
+            help="Set it (STELLARSTREAM_LOG_DIR) for the service and for this command; till then the log is on stderr.",
+        )
+    return folder
 
 
 def _check(roles: tuple[str, ...], there: list[str], folder: Path, follow: bool) -> None:

@@ -113,6 +113,7 @@ def _as_it_is(ctx: click.Context, usual: Installation, environment: Path | None)
         environment_file=environment or usual.environment_file,
         config=config.absolute() if config else None,
         reads=(Path(sys.base_prefix), Path(__file__).resolve()),
+        built_in_only=runtime_of(ctx).built_in_only,
     )
 
 

@@ -138,7 +138,7 @@ async def _run(
         await opened.enter_async_context(progress.telling(storage, request.scope))
         passphrase = found.settings.passphrase
         run = SyncRun(request, storage, sources, passphrase, progress, sinks, provers, projectors)
-        run.patience, run.heard = following.patience, progress.heard
+        run.stand_by, run.heard = following.stand_by, progress.heard
         return await run.execute(stop)
 
 

@@ -22,21 +22,23 @@ _PRIVATE = 0o077
 _VERSION_SEED, _SEED_BYTES = 18 << 3, 32
 
 
-def check_configuration(found: Runtime) -> None:
+def check_configuration(found: Runtime, *, indexer: bool = True) -> None:
     """Raise ``SettingsError``, ``StorageError`` or ``UsageError`` for what the processes cannot work with.
 
     An empty database gets its schema here; one that lacks migrations is left alone, for nobody may have saved it.
+    Without an ``indexer`` nobody needs to know what is to be indexed.
     """
     check_secrets(found.settings)
     found.check_database_url()
-    if not found.settings.contracts:
+    if indexer and not found.settings.contracts:
         raise UsageError(
             "No contract to index: 'contracts' is not set.",
             help="Set it in stellarstream.toml (STELLARSTREAM_CONTRACTS): contract ids, or '*' for everything.",
         )
     storage = found.open_storage(create=True)
     try:
-        _check_start(found, storage)
+        if indexer:
+            _check_start(found, storage)
     finally:
         storage.close()
 

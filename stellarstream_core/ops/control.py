@@ -20,7 +20,8 @@ TIMEOUT_SECONDS = 5.0
 """How long circusd may take to answer what it need not wait for."""
 PATIENCE_SECONDS = 60.0
 """How long a command waits for its turn and its end."""
-_RETRY_SECONDS = 0.1
+RETRY_SECONDS = 0.1
+"""How long it waits before it asks again."""
 _BUSY = ("arbiter is already running", "arbiter is restarting")
 
 
@@ -88,9 +89,9 @@ class Control:
             if answer.get("status") != "error":
                 return answer
             reason = str(answer.get("reason"))
-            if not reason.startswith(_BUSY) or time.monotonic() > deadline:
+            if not is_busy(reason) or time.monotonic() > deadline:
                 raise ClusterError(f"circusd refuses '{command}': {_plain(reason)}.")
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
     def require_running(self) -> None:
         """Raise ``NotRunningError`` where nobody listens, at once; ``ClusterError`` where one may not ask."""
@@ -134,6 +135,11 @@ class Control:
         return int(self.options(watcher, "numprocesses")["numprocesses"])
 
 
+def is_busy(reason: str) -> bool:
+    """Tell whether circusd refuses a command only because it is at another one."""
+    return reason.startswith(_BUSY)
+
+
 def supervisor_pid(run_dir: Path) -> int | None:
     """Return the process id of the circusd that runs for this folder, or is starting; None where none does.
 
@@ -158,9 +164,9 @@ def clear_leftovers(run_dir: Path) -> None:
             (run_dir / name).unlink()
 
 
-def port_is_taken(host: str, port: int) -> bool:
+def port_is_taken(host: str, port: int, family: socket.AddressFamily = socket.AF_INET) -> bool:
     """Tell whether somebody listens there. Raises ``OSError`` where it is no address of this machine."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))

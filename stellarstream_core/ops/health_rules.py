@@ -138,6 +138,8 @@ def _number(was: WatcherLook | None, watcher: WatcherLook) -> Iterable[Finding]:
         return
     name, there = watcher.name, len(watcher.processes)
     if watcher.status == "stopped":
+        if not watcher.wanted:
+            return  # so it was set: none is to run on this machine
         yield Finding(Kind.STOPPED, name, f"{name} is stopped: 'circusctl start {name}' starts it")
     elif watcher.status == "active" and _short(watcher) and was is not None and _short(was):
         # at one look a process may just have ended and be about to be started again

@@ -19,12 +19,13 @@ from circus import logger
 
 from stellarstream_core.ops.health_rules import Backoff
 from stellarstream_core.ops.process import SUPERVISOR_PID, is_ready
-from stellarstream_core.ops.workers import API_WORKERS, usable_cores, workers_asked_for
+from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, usable_cores, workers_asked_for
 
 READY_SECONDS = 30.0
 """How long a reload waits for new workers; those that are not ready by then are not taken."""
 RETIRE_SIGNAL = signal.SIGURG
 """Sent through circusd it reaches no process; the one it was meant for is the next to go when there are too many."""
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL})
 CRASHED, HELD, RELEASED, NOT_TAKEN = "crashed", "held", "released", "not-taken"
 """Events that are published beside circus's own."""
 _LOOK_SECONDS = 0.02
@@ -33,13 +34,19 @@ _CONFLICT = "ConflictError"
 _TORNADO_LOG = "tornado.application"
 _RELOAD_ALL = "arbiter_reload"
 """What circusd calls the command that reloads every watcher."""
+_BY_NAME = frozenset({"watcher_start", "watcher_restart"})
+"""What it calls commands that start one watcher, which somebody has named."""
 
 
 @dataclass
 class _Memory:
-    """What is remembered of a watcher. ``spawned``: the processes started since circusd last looked around."""
+    """What is remembered of a watcher.
+
+    ``spawned``: the processes started since circusd last looked around; ``told``: those that were told to end.
+    """
 
     spawned: list[int] = field(default_factory=list)
+    told: set[int] = field(default_factory=set)
     held: int = 0
     until: float = 0.0
     release: Any = None
@@ -83,18 +90,37 @@ def set_workers(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
     return True
 
 
+def set_indexers(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
+    """Start no indexer where ``INDEXERS`` is 0, unless somebody starts this watcher by its name."""
+    begin(watcher, arbiter)
+    try:
+        asked = indexer_asked_for(os.environ)
+    except ValueError as error:
+        logger.error("%s: %s; an indexer is started", INDEXERS, error)
+        asked = True
+    asked = asked or _command_of(arbiter) in _BY_NAME
+    watcher.numprocesses = int(asked)  # none wanted: then it is not taken for one that was stopped
+    return asked
+
+
 def need_command(watcher: Any, arbiter: Any, **_: Any) -> bool:
     """Start the slot for more only where its command is known, and it was asked for.
 
     circus starts what is stopped when everything is reloaded: a command that has ended would run once more.
     """
     begin(watcher, arbiter)
-    if getattr(arbiter, "_exclusive_running_command", None) == _RELOAD_ALL:
+    if _command_of(arbiter) == _RELOAD_ALL:
         return False
     if "$(circus.env." in watcher.cmd:
         logger.error("%s: STELLARSTREAM_WORKER was not set when circusd started", watcher.name)
         return False
     return True
+
+
+def _command_of(arbiter: Any) -> str | None:
+    """Return the command that circusd is carrying out."""
+    command: str | None = getattr(arbiter, "_exclusive_running_command", None)
+    return command
 
 
 def _let_signals_wait(arbiter: Any) -> None:
@@ -106,7 +132,7 @@ def _let_signals_wait(arbiter: Any) -> None:
 
     def patient(job: Any) -> Any:
         by_signal = job[0] is None
-        if by_signal and getattr(arbiter, "_exclusive_running_command", None):
+        if by_signal and _command_of(arbiter):
             return controller.loop.call_later(_SIGNAL_WAITS_SECONDS, patient, job)
         return dispatch(job)
 
@@ -185,8 +211,15 @@ def _has_ended(pid: int) -> bool:
 
 
 def retire(watcher: Any, pid: int, signum: int, **_: Any) -> bool:
-    """Let ``RETIRE_SIGNAL`` make a process the oldest: 'decr' then ends this one and no other."""
+    """Let ``RETIRE_SIGNAL`` make a process the oldest: 'decr' then ends this one and no other.
+
+    Who is told to end is remembered: circus itself does not, in 'kill' and 'reload --sequential'.
+    """
     if signum != RETIRE_SIGNAL:
+        if signum in _ENDING:
+            told = _memory(watcher).told
+            told.intersection_update(watcher.processes)
+            told.add(pid)
         return True
     oldest = min(process.started for process in watcher.processes.values())
     watcher.processes[pid].started = min(oldest - 1.0, watcher.processes[pid].started)
@@ -199,10 +232,10 @@ def retire(watcher: Any, pid: int, signum: int, **_: Any) -> bool:
 def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
     """Hold a process back that ended by itself again and again; the others of its watcher go on undisturbed."""
     process = watcher.processes.get(process_pid)
-    if not watcher.is_active() or process is None or process.stopping:
+    memory = _memory(watcher)
+    if not watcher.is_active() or process is None or process.stopping or process_pid in memory.told:
         return True  # it was told to end
     watcher.notify_event(CRASHED, {"time": time.time(), "process_pid": process_pid})
-    memory = _memory(watcher)
     if memory.release is None:
         seconds = memory.backoff.crashed(time.monotonic())
         if seconds is None:

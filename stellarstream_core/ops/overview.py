@@ -9,7 +9,7 @@ from typing import Any
 from stellarstream_core.ops.control import Control
 from stellarstream_core.ops.health_look import PLUGIN, look_at
 from stellarstream_core.ops.health_state import HealthState, WatcherHealth, read_health
-from stellarstream_core.ops.process import PresenceState, read_presences
+from stellarstream_core.ops.process import PresenceState, State, read_presences
 
 _TOLD = frozenset({"api", "indexer"})
 """Watchers whose processes tell that they are ready."""
@@ -60,10 +60,17 @@ def _watcher(
                 "ledger": presence.ledger if presence else None,
             }
         )
-    ready = sum(1 for one in processes if name not in _TOLD or one["state"] == "ready")
+    ready = sum(1 for one in processes if name not in _TOLD or one["state"] == State.READY)
+    standby = sum(1 for one in processes if one["state"] == State.STANDBY)
     held = known.backoff_until if known and known.backoff_until and known.backoff_until > time.time() else None
-    well = (optional and status == "stopped") or (status == "active" and ready >= wanted > 0 and held is None)
+    off = status == "stopped" and wanted == 0 and held is None  # so it was set: nobody stopped it
+    well = off or (optional and status == "stopped")
+    well = well or (status == "active" and ready + standby >= wanted > 0 and held is None)
     text = f"{status}, {ready} of {wanted} ready" if status == "active" else status
+    if off:
+        text = "none on this machine"
+    elif standby:
+        text = "active, standing by: another one follows into the same database"
     if held is not None:
         text += f", crash loop: next start in {held - time.time():.0f} s"
     return {

@@ -53,7 +53,9 @@ class State(StrEnum):
 
     STARTING = "starting"
     WAITING = "waiting"
-    """For another process to end that does the same work."""
+    """For another process of this deployment to end that does the same work."""
+    STANDBY = "standby"
+    """Another process, on another machine mostly, follows into the same database; this one takes its place in time."""
     READY = "ready"
     RENEWING = "renewing"
     """It executes itself again, as the same process, to have new code."""

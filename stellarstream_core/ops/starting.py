@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -19,7 +21,7 @@ from stellarstream_core.ops.control import (
     port_is_taken,
     supervisor_pid,
 )
-from stellarstream_core.ops.environment import API_HOST, API_PORT, HOME, LOG_DIR, RUN_DIR
+from stellarstream_core.ops.environment import API_FAMILY, API_HOST, API_PORT, HOME, LOG_DIR, RUN_DIR
 from stellarstream_core.ops.files import CIRCUS_INI, shared_file
 from stellarstream_core.ops.health_state import read_health
 from stellarstream_core.ops.process import State, read_presences
@@ -43,6 +45,14 @@ class NotReadyError(ClusterError):
     title = "Not ready"
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What runs: so many API workers; ``indexer`` is what that does, None where this machine has none."""
+
+    workers: int
+    indexer: State | None
+
+
 def clear_the_way(environment: Mapping[str, str]) -> None:
     """Remove what a circusd that was killed left behind, and wait for its processes to end.
 
@@ -57,13 +67,14 @@ def clear_the_way(environment: Mapping[str, str]) -> None:
         )
     clear_leftovers(run_dir)
     host, port = environment[API_HOST], int(environment[API_PORT])
+    family = socket.AddressFamily[environment[API_FAMILY]]
     deadline = time.monotonic() + ORPHAN_SECONDS
     try:
-        while read_presences(run_dir) or port_is_taken(host, port):
+        while read_presences(run_dir) or port_is_taken(host, port, family):
             if time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_SECONDS)
-        taken = port_is_taken(host, port)
+        taken = port_is_taken(host, port, family)
     except OSError as error:
         raise SettingsError(f"api_host: cannot listen on {host}, port {port}: {error.strerror or error}.") from None
     if taken:
@@ -101,8 +112,8 @@ def start(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], environment: Mapping[str, str]) -> int:
-    """Wait until every worker takes requests and the indexer is there; return how many workers there are.
+def wait_until_ready(process: subprocess.Popen[bytes], environment: Mapping[str, str]) -> Ready:
+    """Wait until every worker takes requests and the indexer is there; return what runs then.
 
     Raises ``NotReadyError``.
     """
@@ -114,7 +125,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], environment: Mapping[str,
         if process.poll() is not None:
             raise NotReadyError(f"circusd ended with code {process.returncode}.\n{_tail(log)}", help=f"Its log: {log}")
         try:
-            ready = ready_workers(control)
+            ready = what_is_ready(control)
         except ClusterError:  # it does not listen yet
             ready = None
         if ready:
@@ -138,15 +149,20 @@ def _failing(run_dir: Path, since: float) -> list[str]:
     return sorted(name for name, watcher in health.watchers.items() if watcher.backoff_until is not None)
 
 
-def ready_workers(control: Control) -> int | None:
-    """Return how many API workers there are, once all of them and an indexer are there; None before that."""
-    if not {"api", "indexer"} <= {name for name, status in control.statuses().items() if status == "active"}:
+def what_is_ready(control: Control) -> Ready | None:
+    """Return what runs, once all API workers are ready and the indexer, where one is wanted, is there; None before."""
+    statuses = control.statuses()
+    if statuses.get("api") != "active":
         return None
     presences = read_presences(control.run_dir)
     ready = [presence for presence in presences if presence.role == "api" and presence.ready]
-    indexing = any(presence.role == "indexer" and presence.state is not State.WAITING for presence in presences)
     wanted = control.wanted("api")
-    return wanted if indexing and wanted and len(ready) >= wanted else None
+    if not wanted or len(ready) < wanted:
+        return None
+    if statuses.get("indexer") == "active":
+        states = [one.state for one in presences if one.role == "indexer" and one.state is not State.WAITING]
+        return Ready(wanted, states[0]) if states else None
+    return None if control.wanted("indexer") else Ready(wanted, None)
 
 
 def end(control: Control) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stellarstream_core.errors import UsageError
-from stellarstream_core.ops.environment import HOME, LOG_DIR, RUN_DIR
+from stellarstream_core.ops.environment import HOME, LOG_DIR, NO_PLUGINS, RUN_DIR
 from stellarstream_core.ops.files import shared_file
 from stellarstream_core.settings import ENV_CONFIG
 
@@ -27,7 +27,7 @@ class Installation:
 
     ``command``: how ``stellarstream`` is called; ``user``: who runs the service, None where the unit is one of
     somebody's own systemd; ``run_dir``: where that makes the folder for sockets; ``reads``: other paths that the
-    service needs to read.
+    service needs to read; ``built_in_only``: it goes without other plugins.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Installation:
     environment_file: Path
     config: Path | None = None
     reads: tuple[Path, ...] = ()
+    built_in_only: bool = False
 
 
 def check_name(name: str) -> str:
@@ -61,7 +62,10 @@ def unit_for(installation: Installation) -> str:
     values = {
         "RuntimeDirectory": [one.name],
         "WorkingDirectory": [_path(one.home)],
-        "Environment": [_word(f"{name}={_path(path)}") for name, path in environment.items()],
+        "Environment": [
+            *(_word(f"{name}={_path(path)}") for name, path in environment.items()),
+            *([f"{NO_PLUGINS}=1"] if one.built_in_only else []),
+        ],
         "EnvironmentFile": [_path(one.environment_file)],
         "ExecStart": [_command(*one.command, "up", "--foreground")],
         "ExecReload": [_command(*one.command, "cluster", "ctl", "reload", "--waiting")],

@@ -1,4 +1,4 @@
-"""How many API workers there are: as many as cores unless ``API_WORKERS`` says otherwise."""
+"""How many processes there are: API workers for all cores unless ``API_WORKERS`` says otherwise, an indexer or none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 API_WORKERS = "API_WORKERS"
+INDEXERS = "INDEXERS"
+"""0 on a machine that only serves."""
 MOST_WORKERS = 512
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -30,3 +32,11 @@ def workers_asked_for(environ: Mapping[str, str]) -> int | None:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
         raise ValueError(f"{text!r} is no number of workers from 1 to {MOST_WORKERS}")
     return int(text)
+
+
+def indexer_asked_for(environ: Mapping[str, str]) -> bool:
+    """Tell whether an indexer is started, as it is unless ``INDEXERS`` is 0. Raises ``ValueError``."""
+    text = environ.get(INDEXERS, "").strip()
+    if text not in {"", "0", "1"}:
+        raise ValueError(f"{text!r} is neither 0 nor 1")
+    return text != "0"

@@ -68,8 +68,9 @@ class SyncRun:
     """A sync with everything it needs. ``execute`` runs it; setting ``stop`` ends it early and cleanly.
 
     ``provers`` are sources of their own for verifying, in order of preference. ``projectors`` fold what is
-    committed beside the sync, and to its end before a sync that was not stopped ends. ``patience`` is how many
-    seconds another process that follows is waited for; ``heard`` hears of a follower's tip whenever it is told.
+    committed beside the sync, and to its end before a sync that was not stopped ends. With ``stand_by`` a follower
+    waits for another process that follows to end, and tells it when that begins and is over (``leading``); ``heard``
+    hears of a follower's tip whenever it is told.
     """
 
     request: SyncRequest
@@ -80,7 +81,7 @@ class SyncRun:
     sinks: Sequence[Sink] = ()
     provers: Sequence[Source] = ()
     projectors: Projectors | None = None
-    patience: float = 0.0
+    stand_by: Callable[[bool], None] | None = None
     heard: Callable[[Reach], None] = lambda _: None
     _still_leading: Callable[[], None] = field(default=lambda: None, init=False)
     _left_out: list[Source] = field(default_factory=list, init=False)
@@ -100,7 +101,7 @@ class SyncRun:
         try:
             async with AsyncExitStack() as held:
                 if self.request.follow:
-                    self._still_leading = await held.enter_async_context(leading(self.storage, stop, self.patience))
+                    self._still_leading = await held.enter_async_context(leading(self.storage, stop, self.stand_by))
                 course = await until_stopped(self._prepare(engine), stop)
                 if course is None:
                     raise SyncInterruptedError("Stopped before any source had answered; nothing was changed.")

@@ -79,6 +79,7 @@ class Cluster:
             "PYTHON": str(self._stand_in()) if stand_in else sys.executable,
             "API_HOST": "127.0.0.1",
             "API_PORT": str(self.port),
+            "API_FAMILY": "AF_INET",
             "SECRET_KEY": SECRET,
             "SIGNING_KEY": SIGNING,
             "RATE_LIMIT": "off",

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "STELLARSTREAM_PYTHON": "/opt/with blanks/bin/python",
     "STELLARSTREAM_API_HOST": "127.0.0.1",
     "STELLARSTREAM_API_PORT": "3000",
+    "STELLARSTREAM_API_FAMILY": "AF_INET",
 }
 
 

@@ -15,10 +15,14 @@ from typing import Any
 import psutil
 import pytest
 
+from stellarstream_core.ops.control import port_is_taken
+from stellarstream_core.ops.hooks import READY_SECONDS
+from stellarstream_core.ops.process import State, read_presences
+from stellarstream_core.ops.starting import END_SECONDS
 from tests.cli.conftest import Node
 from tests.ops import provoking
 from tests.ops.indexer_kit import SMALL
-from tests.ops.kit import DEEP, Cluster, LoadGenerator, living, load, until
+from tests.ops.kit import DEEP, Cluster, LoadGenerator, cluster, living, load, until
 from tests.paths import ROOT
 
 LIMIT_MB = 400
@@ -37,16 +41,14 @@ def node() -> Iterator[Node]:
     running.stop()
 
 
+def settings(node: Node) -> dict[str, str]:
+    contract = node.contracts["streams-v2"]
+    return {"NETWORK": "sandbox", "RPC_URL": node.url, "CONTRACTS": contract, "START_LEDGER": str(OLDEST)}
+
+
 @pytest.fixture(scope="module")
 def service(node) -> Iterator[Cluster]:
-    made = Cluster(
-        NETWORK="sandbox",
-        RPC_URL=node.url,
-        CONTRACTS=node.contracts["streams-v2"],
-        START_LEDGER=str(OLDEST),
-        HEALTH_SECONDS=str(INTERVAL),
-        API_MEMORY_MB=str(LIMIT_MB),
-    )
+    made = Cluster(HEALTH_SECONDS=str(INTERVAL), API_MEMORY_MB=str(LIMIT_MB), **settings(node))
     made.environment["PYTHONPATH"] = f"{provoking.install(made.home)}{os.pathsep}{ROOT}"
     try:
         made.start()
@@ -155,8 +157,8 @@ def test_a_worker_that_is_killed_takes_its_own_connections_with_it_and_no_other(
 
 def test_a_reload_of_what_does_not_start_keeps_the_old_workers(service, steady):
     before = service.pids("api")
-    settings = service.home / "stellarstream.toml"
-    settings.write_text("no_such_setting = 1\n")
+    file = service.home / "stellarstream.toml"
+    file.write_text("no_such_setting = 1\n")
     try:
         service.ctl("reload", "api")
         until(lambda: service.alerts("reload"))
@@ -165,7 +167,7 @@ def test_a_reload_of_what_does_not_start_keeps_the_old_workers(service, steady):
         assert service.ready_pids("api") == before
         assert told(steady, "reload of what does not start")["failed"] == []
     finally:
-        settings.unlink()
+        file.unlink()
     assert service.control.wanted("api") == 2
 
 
@@ -230,3 +232,27 @@ def test_circusd_that_is_killed_leaves_no_process_no_lock_and_no_damage(service)
         ended = service.stellarstream("down")
     assert (ended.returncode, ended.stdout) == (0, "Ended.\n"), ended.stderr
     assert not service.running()
+
+
+@pytest.mark.parametrize("moment", ["new ones start", "old ones leave"])
+def test_sigterm_to_circusd_in_the_middle_of_a_reload_ends_everything_and_leaves_nothing(node, moment):
+    with cluster(**settings(node)) as service:
+        supervisor = psutil.Process(service.process.pid)
+        old = set(supervisor.children())
+        supervisor.send_signal(signal.SIGHUP)
+        if moment == "new ones start":
+            until(lambda: set(supervisor.children()) - old, pause=0.005)
+        else:
+            until(lambda: {one.pid for one in service.presences("api") if one.state is State.DRAINING}, pause=0.005)
+        processes = list(old | set(supervisor.children()))
+        assert len(living(processes)) > len(old)
+        began = time.monotonic()
+        supervisor.send_signal(signal.SIGTERM)
+        assert service.process.wait(READY_SECONDS + END_SECONDS) == 0  # at the most, where nothing has the processor
+        print(f"FIGURES SIGTERM while {moment}: ended after {time.monotonic() - began:.1f} s")
+        assert living(processes) == []
+        assert not port_is_taken("127.0.0.1", service.port)
+        assert not service.running()
+        assert list(service.run_dir.glob("api.*")) == [], "each worker heard of it, and took leave"
+        assert read_presences(service.run_dir) == []
+        assert "Traceback" not in service.said

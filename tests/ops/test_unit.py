@@ -166,7 +166,7 @@ def test_what_the_template_of_settings_names_are_settings_and_folders_of_the_uni
     told = dict(line.split("=", 1) for line in values(shared_file(SYSTEM_UNIT).read_text(), "Environment"))
     assert {name: pairs[name] for name in told} == told
     names = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    assert set(pairs) - names == {"API_WORKERS", "STELLARSTREAM_HOME"}
+    assert set(pairs) - names == {"API_WORKERS", "INDEXERS", "STELLARSTREAM_HOME"}
     settings = load_settings(environ=pairs)
     assert settings.database_url == f"sqlite:///{told['STELLARSTREAM_HOME']}/stellarstream.db"
     for secret in ("STELLARSTREAM_SECRET_KEY", "STELLARSTREAM_SIGNING_KEY"):
@@ -242,6 +242,11 @@ def test_a_service_reaches_just_what_it_needs_where_its_places_are_not_the_usual
     assert value(text, "WorkingDirectory") == "/home/ada/my stars"
     assert "STELLARSTREAM_CONFIG=/srv/stars.toml" in values(text, "Environment")
     assert values(unit_for(replace(SHIPPED, home=Path("/srv/stars"))), "ProtectHome") == ["yes"]
+
+
+def test_a_service_goes_without_other_plugins_where_it_was_installed_so():
+    assert "STELLARSTREAM_NO_PLUGINS=1" in values(unit_for(replace(SHIPPED, built_in_only=True)), "Environment")
+    assert "NO_PLUGINS" not in unit_for(SHIPPED)
 
 
 @pytest.mark.parametrize("path", ["/srv/two\nlines", "/srv/blank ", "/srv/\x07bell"])

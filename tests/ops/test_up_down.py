@@ -13,17 +13,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from stellarstream_core.errors import SettingsError, UsageError
 from stellarstream_core.ops import checks, starting
-from stellarstream_core.ops.control import CircusMissingError, ClusterError, Control, NotRunningError, supervisor_pid
+from stellarstream_core.ops.circusctl import _refusal, run_circusctl
+from stellarstream_core.ops.control import (
+    CircusMissingError,
+    ClusterError,
+    Control,
+    NotRunningError,
+    port_is_taken,
+    supervisor_pid,
+)
 from stellarstream_core.ops.environment import as_lines, cluster_environment, home_folder
 from stellarstream_core.ops.files import shared_file
 from stellarstream_core.ops.workers import usable_cores, workers_asked_for
+from stellarstream_core.plugins import Plugins
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.settings import NETWORKS, load_settings
 from tests.api.kit import SECRET, SIGNING
@@ -171,6 +182,161 @@ def test_commands_wait_for_their_turn(place):
         place.control.call("incr", name="nobody")
 
 
+@pytest.fixture
+def held_up(place) -> Iterator[psutil.Process]:
+    """A worker that does not end when it is told to: circusd is at that command until it is let go on."""
+    place.start()
+    worker = psutil.Process(min(place.ready_pids("api")))
+    place.control.call("set", name="api", options={"graceful_timeout": 60})
+    worker.suspend()
+    place.control.call("restart", name="api")
+    refused = run_directly(place, "incr", "api")
+    assert (refused.returncode, "arbiter is already running watcher_restart" in refused.stderr) == (3, True), refused
+    yield worker
+    with suppress(psutil.NoSuchProcess):
+        worker.resume()
+
+
+def run_directly(place: Cluster, *command: str) -> subprocess.CompletedProcess[str]:
+    ctl = [sys.executable, "-m", "circus.circusctl", "--endpoint", place.control.endpoint]
+    return subprocess.run([*ctl, *command], env=clean_environment(), capture_output=True, text=True, check=False)
+
+
+def test_what_ctl_is_told_waits_for_its_turn_as_well(place, held_up):
+    said: list[subprocess.CompletedProcess[str]] = []
+    ctl = threading.Thread(target=lambda: said.append(place.stellarstream("cluster", "ctl", "incr", "api")))
+    ctl.start()
+    ctl.join(1.5)
+    assert said == []
+    held_up.resume()
+    ctl.join()
+    assert (said[0].returncode, said[0].stdout, said[0].stderr) == (0, "ok\n", "")
+    until(lambda: len(place.ready_pids("api")) == 3)
+
+
+@pytest.mark.usefixtures("held_up")
+def test_ctl_says_whom_it_has_waited_for_in_vain(place):
+    for asked in ("incr api", "--json incr api"):
+        with pytest.raises(ClusterError) as refused:
+            run_circusctl(place.control, asked.split(), patience=0.1)
+        reason = "arbiter is already running watcher_restart command"
+        assert str(refused.value) == f"circusd has refused '{asked}' for 0.1 seconds: {reason}."
+        assert refused.value.exit_code == 1
+        assert "Nothing was changed" in refused.value.help
+
+
+def test_ctl_hands_on_what_circusctl_says_and_its_code(place):
+    nobody = place.stellarstream("cluster", "ctl", "status")
+    assert (nobody.returncode, "Not running: No circusd runs for" in nobody.stderr) == (1, True)
+    place.start()
+    for command, code in ((["status"], 0), (["--json", "numprocesses", "api"], 0), (["incr"], 1), (["--help"], 0)):
+        direct, ours = run_directly(place, *command), run_circusctl(place.control, command)
+        assert ours.code == direct.returncode == code, command
+        assert (ours.output.split('"time"')[0], ours.error) == (direct.stdout.split('"time"')[0], direct.stderr)
+    refused = place.stellarstream("cluster", "ctl", "incr", "nobody")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (3, "", "error: program nobody not found\n")
+
+
+def test_what_goes_on_until_it_is_ended_is_handed_on_as_it_comes(place):
+    place.start()
+    events = f"ipc://{place.run_dir}/events.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stellarstream_core.cli", "cluster", "ctl", "--endpoint", events, "listen"],
+        env=place.environment | {"PYTHONUNBUFFERED": "1"},
+        cwd=place.home,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said: list[str] = []
+    heard = threading.Thread(target=lambda: said.append(process.stdout.readline()))
+    heard.start()
+    try:
+        # each of them is an event; those before it listens are not heard
+        until(lambda: place.control.call("set", name="api", options={"warmup_delay": 0}) and (heard.join(0.2) or said))
+    finally:
+        process.kill()
+        process.wait()
+        heard.join()
+        process.stdout.close()
+    assert "watcher.api." in said[0]
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "busy"),
+    [
+        ("", "error: arbiter is already running watcher_reload command\n", True),
+        ("", "error: arbiter is restarting...\n", True),
+        ('{"status": "error", "reason": "arbiter is already running x command"}\n', "", True),
+        ("", "error: program arbiter is already running not found\n", False),
+        ('{"status": "ok", "reason": "arbiter is already running x command"}\n', "", False),
+        ("arbiter is already running\n", "", False),
+        ('["arbiter is already running"]\n', "", False),
+        ("ok\n", "", False),
+    ],
+    ids=["busy", "restarting", "json", "a-name", "json-ok", "text", "a-list", "ok"],
+)
+def test_only_a_refusal_for_being_busy_is_asked_again(output, error, busy):
+    assert (_refusal(output, error) is not None) is busy
+
+
+# --- IPv6 and what is handed on -------------------------------------------------------------------
+
+
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "asked"), [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"])], ids=["one", "all"])
+def test_it_listens_on_an_ipv6_address_and_on_all_of_both_kinds(place, host, asked):
+    settings = {"API_HOST": host}
+    up = place.stellarstream("up", "--workers", "2", **settings)
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert f" on http://[{host}]:{place.port}, an indexer" in up.stdout
+
+    def answering() -> set[int]:
+        found = set()
+        for address in asked:
+            with socket.create_connection((address, place.port), timeout=20) as sock, sock.makefile("rb") as file:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                found.add(int(file.read().rpartition(b"\n")[2]))
+        return found
+
+    before = place.pids("api")
+    assert answering() <= before
+    if host == "::1":
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", place.port), 5)
+    place.ctl("reload", "api", "--waiting")
+    assert not answering() & before
+    assert port_is_taken(host, place.port, socket.AF_INET6)
+
+
+def test_global_options_hold_for_every_process(place):
+    options = ["--no-plugins", "--log-level", "debug", "--config", "other.toml"]
+    (place.home / "other.toml").write_text("cpu_percent = 77\n")
+    up = place.stellarstream(*options, "up", "--workers", "1")
+    assert up.returncode == 0, up.stdout + up.stderr
+    expected = {"NO_PLUGINS": "1", "LOG_LEVEL": "debug", "CONFIG": str(place.home / "other.toml")}
+    assert {name: place.ask(f"/environment/STELLARSTREAM_{name}") for name in expected} == expected
+    assert set(expected) & {name.removeprefix("STELLARSTREAM_") for name in place.environment} == set()
+
+
+@pytest.mark.parametrize(("variable", "built_in_only"), [(None, False), ("1", True), ("", False), ("0", False)])
+def test_a_process_heeds_that_it_is_to_go_without_other_plugins(invoke, monkeypatch, variable, built_in_only):  # noqa: F811
+    asked = []
+
+    def load(**options):
+        asked.append(options["built_in_only"])
+        return Plugins.load(built_in_only=True)
+
+    monkeypatch.setattr("stellarstream_core.runtime.Plugins", SimpleNamespace(load=load))
+    outcome = invoke("plugins", **({} if variable is None else {"NO_PLUGINS": variable}))
+    assert (outcome.code, asked) == (0, [built_in_only])
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -223,7 +389,8 @@ def test_secrets_that_cannot_be_one_are_refused_and_not_shown(name, value, why):
         ({"RUN_DIR": "/tmp/with'quotes"}, "holds a character"),
         ({"RUN_DIR": "/tmp/" + "long" * 30}, "is too long"),
         ({"API_PORT": "0"}, "api_port"),
-        ({"API_HOST": "::1"}, "IPv6"),
+        ({"API_HOST": "[::1]"}, r"api_host: \[::1\] is no address"),
+        ({"API_HOST": "no host"}, "api_host: no host is no address"),
     ],
 )
 def test_what_circus_cannot_work_with_is_refused(tmp_path, settings, why):
@@ -265,7 +432,7 @@ def test_a_run_folder_that_others_can_enter_is_refused(tmp_path):
 def test_a_port_that_somebody_else_has_is_refused(place):
     with socket.create_server(("127.0.0.1", place.port)):
         environment = {"STELLARSTREAM_RUN_DIR": str(place.run_dir), "STELLARSTREAM_API_HOST": "127.0.0.1"}
-        environment["STELLARSTREAM_API_PORT"] = str(place.port)
+        environment |= {"STELLARSTREAM_API_PORT": str(place.port), "STELLARSTREAM_API_FAMILY": "AF_INET"}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(starting, "ORPHAN_SECONDS", 0.2)
             with pytest.raises(UsageError, match=f"Somebody else listens on 127.0.0.1 port {place.port}"):
@@ -315,6 +482,18 @@ def test_variables_are_read_alike_by_a_shell(tmp_path):
     values = {"STELLARSTREAM_HOME": "/a b/$c'd", "API_WORKERS": "2"}
     script = f'{as_lines(values)}\nprintf "%s|%s" "$STELLARSTREAM_HOME" "$API_WORKERS"'
     assert subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout == "/a b/$c'd|2"
+
+
+def test_logs_are_read_from_where_up_has_them_written_though_nobody_set_a_folder(invoke, tmp_path):  # noqa: F811
+    outcome = invoke("logs")
+    assert (outcome.code, "'log_dir' is not set" in outcome.err) == (2, True)
+    logs = Path(cluster_environment(load_settings(environ={}), tmp_path)["STELLARSTREAM_LOG_DIR"])
+    logs.mkdir()
+    (logs / "other.log").write_text("2026-01-31T13:05:09.801255Z INFO    other[1] not of ours\n")
+    assert invoke("logs").code == 2
+    (logs / "api.log").write_text("2026-01-31T13:05:09.801255Z INFO    api[1] serving\n")
+    outcome = invoke("logs", "api")
+    assert (outcome.code, outcome.out) == (0, "2026-01-31T13:05:09.801255Z INFO    api[1] serving\n")
 
 
 def test_the_working_folder_keeps_the_name_it_is_called_by(tmp_path, monkeypatch):

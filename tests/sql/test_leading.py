@@ -132,9 +132,9 @@ def moving_source() -> Iterator[ScriptedSource]:
     yield source
 
 
-def following(storage: SqlStorage, source: ScriptedSource, stop: asyncio.Event, patience: float = 0.0):
+def following(storage: SqlStorage, source: ScriptedSource, stop: asyncio.Event, stand_by=None):
     run = SyncRun(SyncRequest(1, None, SCOPE, follow=True), storage, [source], PASSPHRASE, Silence())
-    run.patience = patience
+    run.stand_by = stand_by
     return asyncio.create_task(run.execute(stop))
 
 
@@ -173,28 +173,82 @@ async def test_a_follower_goes_on_when_nobody_took_its_place(postgres_pair):
         assert sessions_that_follow(url) == []
 
 
-async def test_one_with_patience_waits_for_the_one_before_it(open_storage):
+async def test_one_that_stands_by_takes_its_turn_and_any_other_is_told_at_once(open_storage, monkeypatch):
     first, second, stop = open_storage(), open_storage(), asyncio.Event()
     first.migrate()
+    said: list[bool] = []
+    tried = asyncio.Semaphore(0)
+    follow_lock, loop = second.follow_lock, asyncio.get_running_loop()
     with moving_source() as source:
         with first.follow_lock():
             with pytest.raises(LeadershipError):
                 await following(second, source, stop)
-            with pytest.raises(LeadershipError):
-                await following(second, source, stop, patience=0.3)
-            task = following(second, source, stop, patience=30)
-            await asyncio.sleep(0.3)
+
+            def counted():
+                loop.call_soon_threadsafe(tried.release)
+                return follow_lock()
+
+            monkeypatch.setattr(second, "follow_lock", counted)
+            task = following(second, source, stop, said.append)
+            for _ in range(3):
+                await asyncio.wait_for(tried.acquire(), 20)
             assert not task.done()
+            assert said == [True]
+            assert not first.sync_states()
         await caught_up(first)
+        assert said == [True, False]
         stop.set()
         await asyncio.wait_for(task, 10)
 
 
-async def test_who_waits_can_be_stopped(open_storage):
+async def test_a_database_that_is_away_for_a_while_is_waited_for_while_standing_by(open_storage, monkeypatch):
+    first, second, stop = open_storage(), open_storage(), asyncio.Event()
+    first.migrate()
+    follow_lock, answers = second.follow_lock, [StorageError("It is away."), StorageError("It still is away.")]
+
+    def away():
+        if answers:
+            raise answers.pop()
+        return follow_lock()
+
+    said: list[bool] = []
+
+    def stand_by(standing_by: bool) -> None:
+        said.append(standing_by)
+        monkeypatch.setattr(second, "follow_lock", away)
+
+    with first.follow_lock():
+        waiting = asyncio.ensure_future(_held(second, stop, stand_by))
+        while not said:
+            await asyncio.sleep(0.01)
+    await asyncio.wait_for(waiting, 20)
+    assert (answers, said) == ([], [True, False])
+    answers.append(StorageError("It was away from the start."))
+    with pytest.raises(StorageError, match="from the start"):
+        await _held(second, stop, stand_by)
+
+
+async def _held(storage: SqlStorage, stop: asyncio.Event, stand_by) -> None:
+    async with leading(storage, stop, stand_by) as still_leading:
+        still_leading()
+
+
+async def test_who_stands_by_can_be_stopped(open_storage):
     first, stop = open_storage(), asyncio.Event()
     first.migrate()
-    with first.follow_lock():
-        asyncio.get_running_loop().call_later(0.2, stop.set)
-        with pytest.raises(SyncInterruptedError):
-            async with leading(open_storage(), stop, 30):
-                pytest.fail("two processes follow")
+    with first.follow_lock(), pytest.raises(SyncInterruptedError):
+        await _held(open_storage(), stop, lambda _: stop.set())
+
+
+def test_the_server_notices_within_half_a_minute_that_the_one_who_follows_is_gone(postgres_url):
+    """By its defaults it would keep the session of a machine that was switched off, and the lock with it, for hours."""
+    with closing(open_url(postgres_url)) as storage:
+        storage.migrate()
+        with storage.follow_lock():
+            names = [f"tcp_keepalives_{name}" for name in ("idle", "interval", "count")] + ["tcp_user_timeout"]
+            asked = f"SELECT {', '.join(f'current_setting({name!r})::int' for name in names)}"
+            idle, interval, count, timeout = storage._backend._writer.execute(asked).fetchone()
+    if idle == 0:
+        pytest.skip("this server is asked over a Unix socket")
+    assert idle + interval * count <= 30
+    assert timeout <= 30_000

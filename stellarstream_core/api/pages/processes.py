@@ -17,6 +17,7 @@ LATE_BEAT_SECONDS = 5.0
 _WORDS = {
     State.STARTING: "starting",
     State.WAITING: "waiting for another one to end",
+    State.STANDBY: "standing by for one on another machine",
     State.READY: "ready",
     State.RENEWING: "taking new code",
     State.DRAINING: "finishing its work",
@@ -90,7 +91,7 @@ def _group(watcher: WatcherView) -> Group:
     if watcher.trouble:
         level, word = "bad" if watcher.backoff or not watcher.ready else "warn", watcher.trouble
     else:
-        level, word = "ok", f"{watcher.ready} ready" if watcher.name in SERVICE else f"{watcher.ready} running"
+        level, word = "none" if watcher.off else "ok", watcher.word
     restarts = f"ended by themselves: {watcher.restarts:,}" if watcher.restarts else ""
     return Group(watcher.name, level, word, restarts, [_row(one, watcher.memory_limit) for one in watcher.processes])
 

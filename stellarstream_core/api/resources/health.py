@@ -116,7 +116,7 @@ async def _plugins(api: ApiService) -> Check:
 
 async def _processes(cluster: ClusterReader) -> Check:
     view = await asyncio.to_thread(cluster.read)
-    well = ", ".join(f"{one.name}: {one.ready} ready" for one in view.watchers if one.processes)
+    well = ", ".join(f"{one.name}: {one.word}" for one in view.watchers if one.processes)
     return Check(name="processes", ok=not view.troubles, detail="; ".join(view.troubles) or well, required=False)
 
 
