@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from circus import logger
 
 from stellarstream_core.ops.health_rules import Backoff
-from stellarstream_core.ops.process import SUPERVISOR_PID, is_ready
+from stellarstream_core.ops.process import SUPERVISOR_PID, has_worked, is_ready
 from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, usable_cores, workers_asked_for
 
 READY_SECONDS = 30.0
@@ -237,6 +237,8 @@ def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
         return True  # it was told to end
     watcher.notify_event(CRASHED, {"time": time.time(), "process_pid": process_pid})
     if memory.release is None:
+        if has_worked(Path(os.environ["STELLARSTREAM_RUN_DIR"]), watcher.name, process_pid):
+            return True  # whatever killed it, it gets on: to hold it back would only cost time
         seconds = memory.backoff.crashed(time.monotonic())
         if seconds is None:
             return True

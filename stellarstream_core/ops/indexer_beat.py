@@ -81,6 +81,8 @@ class IndexerBeat:
         """Hear of a window that was committed."""
         self._ledger = max(self._ledger or 0, covered.last)
         self._changed = True
+        if self._presence is not None:
+            self._presence.worked()
         self._progress.committed(covered, share, new_events)
         self._renewal.window_done()
 

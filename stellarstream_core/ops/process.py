@@ -37,7 +37,7 @@ SUPERVISOR_PID = "STELLARSTREAM_SUPERVISOR_PID"
 _PR_SET_PDEATHSIG = 1
 _LOOK_FOR_PARENT_SECONDS = 0.5
 _UTIME_MARGIN = 0.5
-_BEAT, _READY = "beat", "ready"
+_BEAT, _READY, _WORKED = "beat", "ready", "worked"
 
 
 class OrphanError(StellarStreamError):
@@ -122,6 +122,7 @@ class Presence:
         self._pid, self._role = os.getpid(), role
         self._beat = _path(run_dir, role, self._pid, _BEAT)
         self._ready = _path(run_dir, role, self._pid, _READY)
+        self._worked, self._has_worked = run_dir / f"{role}.{_WORKED}", False
         self._birth = birth_of(self._pid)
         self._started, self._since = began_at(self._birth), time.time()
         self._facts: dict[str, Any] = {}
@@ -136,6 +137,14 @@ class Presence:
     def tell(self, **facts: float | str | None) -> None:
         """Tell this too, from the next beat on."""
         self._facts.update(facts)
+
+    def worked(self) -> None:
+        """Say that this process, the only one of its role, has got something done: its end is then no crash loop's."""
+        if self._has_worked:
+            return
+        self._has_worked = True
+        with suppress(OSError):
+            _replace(self._worked, {"pid": self._pid})
 
     def be(self, state: State) -> None:
         """Say at once what this process is doing now."""
@@ -156,6 +165,8 @@ class Presence:
         """Tell no more, and leave nothing behind. Safe to call twice."""
         self.rest()
         _remove(self._ready, self._beat)
+        if self._has_worked:
+            _remove(self._worked)
 
     def rest(self) -> None:
         """Tell no more, but leave what was told: the same process goes on telling with other code."""
@@ -216,6 +227,12 @@ def is_ready(run_dir: Path, role: str, pid: int) -> bool:
     """Tell whether this very process takes work."""
     read = _read(_path(run_dir, role, pid, _READY))
     return read is not None and lives(pid, read[0].get("birth"))
+
+
+def has_worked(run_dir: Path, role: str, pid: int) -> bool:
+    """Tell whether this process was the last of its role that got something done; it may have ended."""
+    read = _read(run_dir / f"{role}.{_WORKED}")
+    return read is not None and read[0].get("pid") == pid
 
 
 def die_with_parent() -> None:

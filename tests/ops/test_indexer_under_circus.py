@@ -47,12 +47,11 @@ class Killed:
         process = psutil.Process(self._dead)
         at = time.monotonic()
         process.kill()
-        self._recent.append(at)
         self.kills += 1
         return at
 
     def spread(self) -> None:
-        """Wait where one kill more would be a crash loop: so many within so many seconds are held back."""
+        """Wait where one more that ends without a commit would make a crash loop, which is held back."""
         if len(self._recent) == self._recent.maxlen:
             time.sleep(max(0.0, self._recent[0] + LOOP_SECONDS + 1.0 - time.monotonic()))
 
@@ -64,12 +63,12 @@ class Killed:
 
     def kill_at(self, moment: str, dice: random.Random) -> float:
         """Kill it at a moment of this kind; return when that was."""
-        self.spread()
         if moment == "in its start":
-            self.kill()
             self.spread()
+            self.kill()
             self.there()
             time.sleep(dice.uniform(0.0, 0.8))
+            self._recent.append(time.monotonic())
         elif moment == "in a window":
             asked = len(self.tap.asked)
             self.home.close_ledgers(dice.randint(1, 3))
@@ -136,6 +135,17 @@ def test_killed_at_any_moment_it_soon_goes_on_and_nothing_is_missing_and_nothing
         assert "crashes again and again" not in service.said
         assert service.pids("api") == api
         assert until(lambda: service.alerts("crash"))[-1].text.endswith("signal 9")
+
+
+def test_one_that_commits_before_each_end_is_never_held_back(tmp_path):
+    with running(tmp_path) as killed:
+        for _ in range(LOOP_CRASHES + 1):
+            killed.reaches(killed.home.close_ledgers(1))
+            killed.kill()
+        killed.reaches(killed.home.close_ledgers(1))
+        assert killed.service.health.watchers["indexer"].backoff_until is None
+        assert not killed.service.alerts("crash-loop")
+        killed.home.whole(killed.storage)
 
 
 def test_killed_so_often_that_it_is_held_back_nothing_is_missing_and_a_restart_starts_it_at_once(tmp_path):
