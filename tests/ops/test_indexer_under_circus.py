@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from stellarstream_core.ops.health_rules import LOOP_CRASHES, LOOP_SECONDS
+from stellarstream_core.ops.process import has_worked
 from stellarstream_core.storage import Storage
 from tests.ops.indexer_kit import DEEP, LOOK_SECONDS, Deployment, Tap
 from tests.ops.kit import Cluster, until
@@ -77,6 +78,8 @@ class Killed:
         elif moment == "at rest":
             self.reaches(self.home.close_ledgers(1))
             time.sleep(dice.uniform(0.0, 0.5))
+        if moment != "in its start":  # it tells of its first commit a moment after it
+            until(lambda: has_worked(self.service.run_dir, "indexer", self.there()), pause=0.002)
         return self.kill()
 
 
@@ -141,7 +144,7 @@ def test_one_that_commits_before_each_end_is_never_held_back(tmp_path):
     with running(tmp_path) as killed:
         for _ in range(LOOP_CRASHES + 1):
             killed.reaches(killed.home.close_ledgers(1))
-            killed.kill()
+            killed.kill_at("just on again", random.Random())
         killed.reaches(killed.home.close_ledgers(1))
         assert killed.service.health.watchers["indexer"].backoff_until is None
         assert not killed.service.alerts("crash-loop")
