@@ -13,7 +13,8 @@ It says what it does, may be run again, starts nothing, and never changes settin
   --dry-run        say what would be done, and do nothing
   --user-install   a service of your own: everything in your home folder, no root needed
   --name NAME      name of the service, its user and its folders (default: stellarstream); for a second one
-  --package SPEC   what pip installs (default: stellarstream[cluster,lake,postgres]); a wheel or a checkout, too
+  --package SPEC   what pip installs: a wheel, another checkout, or a package's name, which pip looks for in its
+                   registry (default: the checkout that setup.sh lies in; where it lies in none there is no default)
   --python PATH    the Python to use, 3.11 or newer (default: python3)
   --venv DIR       an environment that has stellarstream already: none is made
   --root DIR       write below DIR only, for a machine that is yet to be: no user is made; needs --venv
@@ -27,7 +28,7 @@ It says what it does, may be run again, starts nothing, and never changes settin
 END
 }
 
-name=stellarstream package='stellarstream[cluster,lake,postgres]' python=python3 venv='' root='' dry='' own=''
+name=stellarstream package='' python=python3 venv='' root='' dry='' own=''
 here=$(cd "$(dirname "$0")" && pwd)
 changes=0
 
@@ -72,23 +73,36 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+for given in "$here" "$package" "$python" "$venv" "$root" "${HOME:-}" "${XDG_CONFIG_HOME:-}" "${XDG_STATE_HOME:-}" \
+    "${XDG_RUNTIME_DIR:-}" "${XDG_DATA_HOME:-}"; do
+    case $given in *[[:cntrl:]]*) fail "a path or value holds a control character" ;; esac
+done
 case $name in
+    root | nobody) fail "the service does not run as $name: give it another name" ;;
     *[!a-z0-9_-]* | [!a-z_]* | ???????????????????????????????*) fail "'$name' is no name for a service and a user" ;;
 esac
 if [ -n "$root" ]; then
     [ -z "$own" ] || fail "--root and --user-install do not go together"
     [ -n "$venv" ] || fail "--root needs --venv: an environment cannot be moved"
     [ -d "$root" ] || fail "--root: there is no folder $root"
-    root=$(cd "$root" && pwd)
+    root=$(cd "$root" && pwd -P)
 fi
 if [ -z "$own$root$dry" ] && [ "$(id -u)" != 0 ]; then
     fail "run it as root, or with --user-install for a service of your own, or with --dry-run"
 fi
 template=$here/stellarstream.env
 [ -f "$template" ] || fail "$template is not there: run setup.sh where it was shipped"
+extras='[cluster,lake,postgres]'
+checkout=$(dirname "$here")
+if [ -z "$package" ] && [ -f "$checkout/setup.cfg" ] && [ -d "$checkout/stellarstream_core" ]; then
+    package=$checkout$extras
+fi
 
 # --- where everything is ---------------------------------------------------------------------------
 
+# a machine that is yet to be has it, we take it
+systemd=''
+if [ -n "$root" ] || [ -d /run/systemd/system ]; then systemd=yes; fi
 if [ -n "$own" ]; then
     config=${XDG_CONFIG_HOME:-$HOME/.config}/$name
     state=${XDG_STATE_HOME:-$HOME/.local/state}/$name
@@ -96,7 +110,10 @@ if [ -n "$own" ]; then
     run=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/$name
     default_venv=${XDG_DATA_HOME:-$HOME/.local/share}/$name/venv
     wrapper=$HOME/.local/bin/$name
+    unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$name.service
     systemctl='systemctl --user'
+    # a machine without systemd-logind has no such folder, and nobody who could make it
+    if [ -z "$systemd" ] && [ ! -d "$(dirname "$run")" ]; then run=$state/run; fi
 else
     config=/etc/$name
     state=/var/lib/$name
@@ -104,6 +121,7 @@ else
     run=/run/$name
     default_venv=/opt/$name/venv
     wrapper=/usr/local/bin/$name
+    unit=/etc/systemd/system/$name.service
     systemctl=systemctl
 fi
 settings=$config/$name.env
@@ -113,6 +131,41 @@ if [ -z "$venv" ]; then
     made_here=yes
 fi
 case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
+
+# --- what it leaves alone --------------------------------------------------------------------------
+
+# What a service of this name has already was made here, or is somebody else's: the folder of ssl is not ours to close.
+check_nobodys() {
+    if [ -L "$root$settings" ] && [ ! -e "$root$settings" ]; then
+        fail "$settings is a symbolic link to a file that is not there: make that, or remove the link"
+    fi
+    if [ -n "$own" ] || [ -f "$root$settings" ]; then return 0; fi
+    for folder in "$config" "$state" "$logs"; do
+        [ -d "$root$folder" ] || continue
+        if [ "$folder" != "$config" ] && [ "$(stat -c %U "$root$folder")" = "$name" ]; then continue; fi
+        if [ -n "$(ls -A "$root$folder")" ]; then
+            fail "$folder is there, and $settings is not: it is somebody else's. --name gives another name"
+        fi
+    done
+    for folder in /usr/lib/systemd/system /lib/systemd/system; do
+        [ ! -e "$root$folder/$name.service" ] || fail "there is a service $name already ($folder): give another --name"
+    done
+    if [ -z "$root" ] && home=$(getent passwd "$name" | cut -d: -f6) && [ -n "$home" ] && [ "$home" != "$state" ]; then
+        fail "there is a user $name already, whose home is not $state: it is somebody else's. --name gives another name"
+    fi
+}
+
+# Below --root a link to /etc is this machine's /etc.
+check_inside() {
+    [ -n "$root" ] || return 0
+    for path in "$config" "$settings" "$state" "$logs" "$wrapper" "$unit"; do
+        real=$(realpath -m "$root$path")
+        case $real in
+            "${root%/}"/*) ;;
+            *) fail "$path leads out of $root, to $real: a symbolic link is in its path" ;;
+        esac
+    done
+}
 
 # --- what it does ----------------------------------------------------------------------------------
 
@@ -127,7 +180,7 @@ make_user() {
 
 # the owner and group that something must have; nobody's business where it is one's own, or a machine yet to be
 owned() { # path owner
-    [ -n "$own$root" ] || [ "$(stat -c %U:%G "$1")" = "$2" ]
+    [ -n "$own$root" ] || [ "$(stat -L -c %U:%G "$1")" = "$2" ]
 }
 
 make_folder() { # path mode owner:group
@@ -137,7 +190,7 @@ make_folder() { # path mode owner:group
             chmod "$2" "$root$1"
             if [ -z "$own$root" ]; then chown "$3" "$1"; fi
         fi
-    elif [ "$(stat -c %a "$root$1")" = "$2" ] && owned "$root$1" "$3"; then
+    elif [ "$(stat -L -c %a "$root$1")" = "$2" ] && owned "$root$1" "$3"; then
         is_so "folder $1"
     elif doing "close the folder $1 (mode $2${own:-, $3})"; then
         chmod "$2" "$root$1"
@@ -156,7 +209,8 @@ make_venv() {
         is_so "environment $venv with $("$venv/bin/stellarstream" --version | sed 's/, version//')"
         return 0
     fi
-    [ -n "$made_here" ] || fail "$venv has no stellarstream: $venv/bin/pip install 'stellarstream[cluster,lake,postgres]'"
+    [ -n "$made_here" ] || fail "$venv has no stellarstream with $extras: install it there"
+    [ -n "$package" ] || fail "setup.sh lies in no checkout: say what to install in $venv, --package FILE-OR-NAME"
     check_python
     if doing "make the environment $venv and install $package with pip"; then
         mkdir -p "$(dirname "$venv")"
@@ -203,6 +257,8 @@ try:
         file.flush()
         os.fsync(fd)
     os.link(new, target)
+except FileExistsError:
+    sys.exit(f"setup.sh: {target} came to be meanwhile, and stays: run it again")
 finally:
     if os.path.exists(new):
         os.unlink(new)
@@ -212,7 +268,7 @@ END
 
 check_settings_mode() {
     if [ -n "$own" ]; then mode=600; else mode=640; fi
-    if [ "$(stat -c %a "$root$settings")" = $mode ] && owned "$root$settings" "root:$name"; then return 0; fi
+    if [ "$(stat -L -c %a "$root$settings")" = $mode ] && owned "$root$settings" "root:$name"; then return 0; fi
     if doing "let nobody but the service read $settings (mode $mode${own:-, root:$name})"; then
         if [ -z "$own$root" ]; then chown "root:$name" "$settings"; fi
         chmod $mode "$root$settings"
@@ -231,6 +287,8 @@ if [ "\$(id -un)" != $name ]; then
         echo "Only root and $name may do that: sudo $name ..." >&2
         exit 2
     fi
+    # without systemd nobody else makes it: /run is empty after a boot
+    [ -d /run/systemd/system ] || [ -d $run ] || install -d -m 700 -o $name -g $name $run
     exec runuser -u $name -- $wrapper "\$@"
 fi
 END
@@ -269,11 +327,6 @@ startup() { # what 'stellarstream startup' is to do
 }
 
 make_unit() {
-    if [ -n "$own" ]; then
-        unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$name.service
-    else
-        unit=/etc/systemd/system/$name.service
-    fi
     if [ -f "$root$unit" ] && [ -x "$venv/bin/stellarstream" ] && [ "$(startup)" = "$(cat "$root$unit")" ]; then
         is_so "unit $unit"
     elif doing "write the unit $unit"; then
@@ -289,18 +342,28 @@ say_what_next() {
     elif [ "$changes" = 0 ]; then
         say "Nothing had to be changed."
     fi
+    start="$systemctl enable --now $name"
+    [ -n "$systemd" ] || start="$wrapper up    (no systemd runs here: nothing starts it with the machine)"
     cat <<END
 
 Next:
   1. Say in $settings what is to be indexed: STELLARSTREAM_NETWORK, _CONTRACTS, _START_LEDGER.
   2. $wrapper doctor
-  3. $systemctl enable --now $name
+  3. $start
   4. $wrapper cluster status
 END
 }
 
 say "StellarStream as the service '$name'${root:+, below $root}:"
 umask 022
+# several runs at once take turns; on a folder that is there, so that nothing is left of it
+lock=${root:-${HOME:-/}}
+if [ -z "$dry" ] && [ -d "$lock" ] && command -v flock >/dev/null; then
+    exec 9<"$lock"
+    flock -w 600 9 || fail "another setup.sh is at work"
+fi
+check_inside
+check_nobodys
 make_user
 make_folder "$config" "$([ -n "$own" ] && echo 700 || echo 750)" "root:$name"
 make_folder "$state" 700 "$name:$name"

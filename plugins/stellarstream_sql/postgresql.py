@@ -49,6 +49,7 @@ _NOTICE_LOSS = (
 )
 """Has the server notice within half a minute that this machine is gone: by its own defaults it would keep the session,
 and with it the right to follow, for hours. Over a Unix socket it does nothing."""
+_ENCODING = "UTF8"
 _LOCK_TIMEOUT = f"SET lock_timeout = '{LOCK_SECONDS}s'".encode()
 
 _CONNECTION_HELP: tuple[tuple[str, str], ...] = (
@@ -309,6 +310,7 @@ class PostgresqlBackend:
     def _connect_writer(self) -> Connection:
         connection = self._connect()
         try:
+            self._check_encoding(connection)
             with self._told():
                 connection.execute(_LOCK_TIMEOUT)
                 connection.execute(_NOTICE_LOSS)
@@ -319,6 +321,15 @@ class PostgresqlBackend:
             connection.close()
             raise
         return connection
+
+    def _check_encoding(self, connection: Connection) -> None:
+        """Refuse a database that cannot hold every text: an event may bring any, and would stop the sync there."""
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in {None, _ENCODING}:
+            raise StorageError(
+                f"{self.url} has the encoding {encoding}; {_ENCODING} is needed.",
+                help=f"Create another one, for instance: createdb --encoding {_ENCODING} --template template0 NAME",
+            )
 
     def _writer_at_hand(self, first: bytes = b"SELECT 1") -> Connection:
         """Return the kept connection once it has run a statement; a new one where it was lost while idle."""

@@ -22,6 +22,7 @@ from stellarstream_sql.backend import ClashError, Values
 from stellarstream_sql.batch import TransactionPlace
 from stellarstream_sql.changes import run_change
 from stellarstream_sql.file_pool import FilePool, identity
+from stellarstream_sql.private_files import make_database_file, open_lock_file
 from stellarstream_sql.rows import Row
 from stellarstream_sql.sqlite_watch import SqliteWatch
 from stellarstream_sql.turns import FairLock, Turnstile
@@ -116,7 +117,7 @@ class SqliteBackend:
         self.walking = statements.WALKING_SQLITE
         self._path = address.path
         self._lock = FairLock()
-        self._turns = Turnstile(address.path and address.path.with_name(f"{address.path.name}.turn"))
+        self._turns = Turnstile(address.path)
         self._writer: sqlite3.Connection | None = None
         self._writer_of = identity(self._path)
         self._keeper: sqlite3.Connection | None = None
@@ -199,6 +200,11 @@ class SqliteBackend:
         """Call ``apply`` in one exclusive transaction; the file is made where it does not exist."""
         with self._lock, self._told():
             self._close_writer()
+            if self._path is not None:
+                try:
+                    make_database_file(self._path)
+                except OSError as error:
+                    raise self._plain(error) from error
             # Foreign keys are off here: a migration that rebuilds a table would trip over them.
             database: Any = PooledSqliteDatabase(self._uri("mode=rwc"), timeout=BUSY_SECONDS, uri=True)
             try:
@@ -216,22 +222,24 @@ class SqliteBackend:
         if self._path is None:
             yield lambda: None
             return
-        path = self._path.with_name(f"{self._path.name}.lock")
+        database = self._path
+        path = database.with_name(f"{database.name}.lock")
         with ExitStack() as held:
-            held.enter_context(self._locked(path))
+            held.enter_context(self._locked(path, database))
             held_as = identity(path)
 
             def still_following() -> None:
                 nonlocal held_as
                 if identity(path) != held_as:  # somebody removed it, and the next one would make its own
-                    held.enter_context(self._locked(path))
+                    held.enter_context(self._locked(path, database))
                     held_as = identity(path)
 
             yield still_following
 
-    def _locked(self, path: Path) -> IO[str]:
+    def _locked(self, path: Path, database: Path) -> IO[str]:
         try:
-            file = path.open("a")
+            # a descriptor, for the file is made for those alone who may write the database
+            file = os.fdopen(open_lock_file(path, os.O_WRONLY | os.O_APPEND, database), "a")
         except OSError as error:
             raise self._plain(error) from error
         try:

@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Event, Lock
 from time import monotonic, sleep
 
+from stellarstream_sql.private_files import open_lock_file
+
 POLL_SECONDS = 0.0005
 """How often the turn and the file are tried: neither can be waited for with a bound."""
 
@@ -71,10 +73,10 @@ class FairLock:
 
 
 class Turnstile:
-    """The turn between processes: a lock on a file beside the database; nothing for one in memory."""
+    """The turn between processes: a lock on a file beside the database; nothing for one in memory (None)."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, database: Path | None) -> None:
+        self._database = database
         self._file: int | None = None
 
     def pass_through(self, begin: Callable[[], bool], seconds: float) -> bool:
@@ -95,10 +97,11 @@ class Turnstile:
 
     @contextmanager
     def _turn(self, deadline: float) -> Iterator[bool]:
-        if self._file is None and self._path is not None:
+        if self._file is None and (database := self._database) is not None:
             with suppress(OSError):
                 # nothing is ever written to it, so that another user's file will do
-                self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                path = database.with_name(f"{database.name}.turn")
+                self._file = open_lock_file(path, os.O_RDONLY, database)
         if self._file is None:
             yield True
             return

@@ -28,6 +28,8 @@ _DEFAULTS: dict[str, Any] = {
     "tcp_user_timeout": "30000",
 }
 """What libpq is told unless the address says otherwise; times are in seconds, the last in milliseconds."""
+_FIXED: dict[str, Any] = {"client_encoding": "UTF8"}
+"""What holds whatever address, PGCLIENTENCODING and the server say: in some encodings texts would come as bytes."""
 _MEMORY = frozenset({"", ":memory:"})
 _URL_PASSWORD = re.compile(r"^[a-z]+://[^/?#]*?:(?P<password>[^@/?#]*)@")
 
@@ -101,7 +103,7 @@ def parse_postgresql(url: str) -> PostgresqlAddress:
     if written := _URL_PASSWORD.match(url):
         secrets.add(written["password"])
     hosts = ",".join(f"{one}:{at}" if at else one for one, at in zip_longest(host.split(","), ports, fillvalue=""))
-    conninfo = make_conninfo(**(_DEFAULTS | known))
+    conninfo = make_conninfo(**(_DEFAULTS | known | _FIXED))
     return PostgresqlAddress(
         f"postgresql://{hosts}/{database}", conninfo, tuple(sorted(secrets - {""}, key=len, reverse=True))
     )

@@ -187,13 +187,15 @@ def run() -> NoReturn:
         answer = cli.main(prog_name="stellarstream", standalone_mode=False)
         code = answer if isinstance(answer, int) else int(ExitCode.OK)
     except click.ClickException as error:
-        error.show()
+        if not _logged(error.format_message()):
+            error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         code = 130
     except StellarStreamError as error:
-        show_error(error)
+        if not _logged(f"{error.title}: {error.message} {error.help}", error):
+            show_error(error)
         code = error.exit_code
     except OutputClosedError:
         from stellarstream_core.cli.output import silence  # noqa: PLC0415 - not needed to show help
@@ -205,13 +207,23 @@ def run() -> NoReturn:
 
         known = error if isinstance(error, UnforeseenError) else UnforeseenError(error)
         logger.opt(exception=error).debug("unexpected error")
-        click.echo(
-            f"Unexpected error: {known}\n"
-            "  This is a fault in stellarstream or a plugin. Run again with --log-level debug for the traceback.",
-            err=True,
-        )
+        if not _logged(f"Unexpected error: {known}"):
+            click.echo(
+                f"Unexpected error: {known}\n"
+                "  This is a fault in stellarstream or a plugin. Run again with --log-level debug for the traceback.",
+                err=True,
+            )
         code = ExitCode.UNEXPECTED
     sys.exit(int(code))
+
+
+def _logged(text: str, error: StellarStreamError | None = None) -> bool:
+    """Put into its log file why a process of the service ends; tell whether that was done."""
+    if os.environ.get("STELLARSTREAM_SUPERVISED") != "1":
+        return False
+    from stellarstream_core.ops.supervised import log_end  # noqa: PLC0415 - only for a supervisor's processes
+
+    return log_end(text, error)
 
 
 def show_error(error: StellarStreamError) -> None:

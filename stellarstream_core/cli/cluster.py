@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from stellarstream_core.cli.options import json_option
 from stellarstream_core.cli.output import plural, print_json, say
 from stellarstream_core.errors import ExitCode
 from stellarstream_core.ops.control import Control, NotRunningError, require_circus
-from stellarstream_core.ops.environment import run_folder
+from stellarstream_core.ops.environment import cluster_folder
 
 SHOWN_ALERTS = 5
 
@@ -37,10 +38,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
     Exit code 0 where everything runs that should, 2 otherwise.
     """
     require_circus()
-    found, _, _ = cluster_runtime(ctx)
+    found, home, config = cluster_runtime(ctx)
     from stellarstream_core.ops.overview import read_overview  # noqa: PLC0415 - not needed to show help
 
-    control = Control(run_folder(found.settings))
+    control = Control(cluster_folder(found.settings, home, config))
     try:
         overview = read_overview(control)
     except NotRunningError as error:
@@ -69,13 +70,18 @@ def ctl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     stellarstream cluster ctl incr api
 
     circusd carries out one command after the other, and refuses one while another runs: here it waits for its
-    turn, for a minute at the most. The exit code is circusctl's: 0 where the command was carried out.
+    turn, for a minute at the most. The exit code is circusctl's: 0 where the command was carried out. Where new
+    workers did not become ready in a reload it is 1, and that is said.
     """
     require_circus()
-    found, _, _ = cluster_runtime(ctx)
-    from stellarstream_core.ops.circusctl import run_circusctl  # noqa: PLC0415 - not needed to show help
+    found, home, config = cluster_runtime(ctx)
+    from stellarstream_core.ops.circusctl import require_command, require_reloaded, run_circusctl  # noqa: PLC0415 - likewise
 
-    answer = run_circusctl(Control(run_folder(found.settings)), arguments)
+    control, began = Control(cluster_folder(found.settings, home, config)), time.time()
+    require_command(control, arguments)
+    answer = run_circusctl(control, arguments)
+    if not answer.code:
+        require_reloaded(control, arguments, began)
     click.echo(answer.output, nl=False)
     click.echo(answer.error, nl=False, err=True)
     ctx.exit(answer.code)

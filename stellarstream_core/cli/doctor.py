@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from stellarstream_core.cli.options import database_option, json_option, runtime
 from stellarstream_core.cli.output import print_json
 from stellarstream_core.errors import ExitCode, StellarStreamError
 from stellarstream_core.hookspecs import Health
+from stellarstream_core.ops.open_files import open_database_files
 from stellarstream_core.plugins import FAULTS
 from stellarstream_core.projection.status import ProjectionState, read_projections
 from stellarstream_core.redact import redact_url
@@ -52,6 +54,10 @@ async def examine(found: Runtime) -> dict[str, Health]:
         ("settings", partial(_settings, found)),
         ("database", partial(asyncio.to_thread, _database, found)),
     ]
+    if open_to_all := open_database_files(found.settings.database_url):
+        names = " ".join(shlex.quote(str(path)) for path in open_to_all)
+        text = f"everybody on this machine can read, or hold up, the database: chmod go= {names}"
+        checks.append(("database files", partial(_fault, text)))
     if found.plugins.projections():
         checks.append(("projections", partial(asyncio.to_thread, _projections, found)))
     try:

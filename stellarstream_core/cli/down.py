@@ -7,7 +7,7 @@ import click
 from stellarstream_core.cli.clustering import cluster_runtime
 from stellarstream_core.cli.output import say
 from stellarstream_core.ops.control import Control, require_circus
-from stellarstream_core.ops.environment import run_folder
+from stellarstream_core.ops.environment import cluster_folder
 
 
 @click.command()
@@ -16,14 +16,15 @@ def down(ctx: click.Context) -> None:
     """End the service that 'up' started, and wait until all of it has ended.
 
     Requests that are being answered are finished, live streams are told, the indexer finishes or drops its
-    window. What does not end within five seconds is killed. Where nothing runs nothing is done.
+    window. What does not end within five seconds is killed. A circusd that is busy with another command is waited
+    for; one that does not answer gets SIGTERM. Where nothing runs nothing is done.
     """
     require_circus()
-    found, _, _ = cluster_runtime(ctx)
-    from stellarstream_core.ops.starting import end  # noqa: PLC0415 - not needed to show help
+    found, home, config = cluster_runtime(ctx)
+    from stellarstream_core.ops.ending import end_whatever  # noqa: PLC0415 - not needed to show help
 
-    run_dir = run_folder(found.settings)
-    if end(Control(run_dir)):
+    run_dir = cluster_folder(found.settings, home, config)
+    if end_whatever(Control(run_dir)):
         say("Ended.")
     else:
         say(f"It does not run (run folder {run_dir}).")

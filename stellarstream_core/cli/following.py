@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 
 from stellarstream_core.cli.output import say
 from stellarstream_core.errors import SyncInterruptedError
+from stellarstream_core.ops.database_wait import DatabaseWait
 from stellarstream_core.ops.indexer import LOCK_SECONDS, IndexerLock, Renewal, has_terminal
 from stellarstream_core.ops.indexer_beat import IndexerBeat
 from stellarstream_core.ops.process import Presence, State, supervised_role
+from stellarstream_core.ops.readiness import ReadyInTime
 from stellarstream_core.ops.supervised import present
 from stellarstream_core.settings import Settings
+from stellarstream_core.storage import Storage
 from stellarstream_core.sync.progress import Progress
 
 T = TypeVar("T")
@@ -29,6 +32,7 @@ class Following:
         self.renewal = Renewal() if follow and (self.role is not None or not has_terminal()) else None
         # by hand one is told at once that another process follows; under a supervisor it would be started for ever
         self.stand_by = self._stand_by if self.role is not None else None
+        self._database = DatabaseWait(self._wait_for_database)
         self._lock: IndexerLock | None = None
         self._presence: Presence | None = None
 
@@ -75,9 +79,31 @@ class Following:
                 telling.cancel()
                 await asyncio.wait([telling])
 
+    async def going_on(self, work: Callable[[], Coroutine[Any, Any, T]], stop: asyncio.Event) -> T:
+        """Do the work; under a supervisor, do it again where a database that was open went away, once it is back.
+
+        By hand one is told at once. Raises what the work raises, and ``SyncInterruptedError``.
+        """
+        if not self._follow or self.role is None:
+            return await work()
+        return await self._database.run(work, stop)
+
+    async def opened(self, open_storage: Callable[[], Storage]) -> Storage:
+        """Open the database: the first time it must not take long under a supervisor, which tries again then."""
+        with ReadyInTime(None if self._database.ever_opened else self.role, "the database"):
+            storage = await asyncio.to_thread(open_storage)
+        self._database.opened()
+        return storage
+
     def watched(self, progress: Progress) -> IndexerBeat:
         """Return a progress that passes on what it hears, tells the supervisor, and knows when to be renewed."""
         return IndexerBeat(progress, self._presence, self.renewal)
+
+    def _wait_for_database(self, waiting: bool) -> None:
+        if self._presence is not None:
+            self._presence.be(State.NO_DATABASE if waiting else State.STARTING)
+        if waiting and self.renewal is not None:
+            self.renewal.resting()
 
     def _stand_by(self, standing_by: bool) -> None:
         if self._presence is not None:

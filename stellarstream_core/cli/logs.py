@@ -90,12 +90,16 @@ def configure_logging(level: str, log_format: str = "text", *, role: str = "", l
         logger.add(sink, level=level.upper(), format=_exception_of, colorize=False, **safe)
 
 
-def log_what_is_said(text: str) -> None:
-    """Put into a service's log file what is said on stdout or stderr: nobody may be there to read it."""
+def log_what_is_said(text: str, level: str = "INFO") -> bool:
+    """Put into a service's log file what is said on stdout or stderr: nobody may be there to read it.
+
+    Tell whether there is such a file. An error then is on stderr, too.
+    """
     if _in_file:
         from loguru import logger  # noqa: PLC0415 - as above
 
-        logger.info("{}", text)
+        logger.log(level, "{}", text)
+    return _in_file
 
 
 class _FileSink:

@@ -73,7 +73,7 @@ def startup(
         return
     folder = _config_folder() / "systemd" / "user" if own else Path("/etc/systemd/system")
     target = (root / folder.relative_to("/") if root else folder) / f"{name}.service"
-    changed = _write(target, text)
+    changed = _write(target, text, root)
     say(f"wrote {target}" if changed else f"{target} is as it should be")
     if root is None:
         if changed:
@@ -117,8 +117,10 @@ def _as_it_is(ctx: click.Context, usual: Installation, environment: Path | None)
     )
 
 
-def _write(target: Path, text: str) -> bool:
-    """Write the unit and tell whether that changed it; another one that was there is kept beside it."""
+def _write(target: Path, text: str, root: Path | None) -> bool:
+    """Write the unit, not out of ``root``, and tell whether that changed it; another one is kept beside it."""
+    if root is not None and not target.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{target} leads out of {root}: a symbolic link is in its path.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_file():

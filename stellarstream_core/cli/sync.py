@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import click
 
@@ -14,7 +15,6 @@ from stellarstream_core.cli.output import plural, print_gaps, print_json, say
 from stellarstream_core.cli.progress import sync_progress
 from stellarstream_core.cli.stopping import StopOnSignals
 from stellarstream_core.errors import ExitCode, UsageError
-from stellarstream_core.ops.readiness import ReadyInTime
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.scope import Scope
 from stellarstream_core.sources import Source, SourceSpec
@@ -116,15 +116,25 @@ def sync(
 async def _run(
     found: Runtime, request: SyncRequest, names: Sequence[str], stopping: StopOnSignals, following: Following
 ) -> SyncReport:
+    stop = stopping.event()
+    specs = found.source_specs(names)  # a misspelt name is told before a database is made
+    async with following.present(found.settings, stop):
+        return await following.going_on(lambda: _sync(found, request, names, specs, stop, following), stop)
+
+
+async def _sync(
+    found: Runtime,
+    request: SyncRequest,
+    names: Sequence[str],
+    specs: Sequence[SourceSpec],
+    stop: asyncio.Event,
+    following: Following,
+) -> SyncReport:
     # the database's drivers come with it: signals are heeded before they are there
     from stellarstream_core.projection.opening import open_projectors  # noqa: PLC0415
 
-    stop = stopping.event()
     async with AsyncExitStack() as opened:
-        specs = found.source_specs(names)  # a misspelt name is told before a database is made
-        await opened.enter_async_context(following.present(found.settings, stop))
-        with ReadyInTime(following.role, "the database"):
-            storage = await asyncio.to_thread(found.open_storage, create=True)
+        storage = await following.opened(partial(found.open_storage, create=True))
         opened.callback(storage.close)
         sources = await found.open_sources(names, request.scope)
         for source in sources:

@@ -68,14 +68,14 @@ def up(ctx: click.Context, workers: int | None, indexer: bool | None, foreground
     found, home, config = cluster_runtime(ctx)
     wishes = Wishes(config, workers, indexer, found.built_in_only, _log_level(ctx))
     environment = cluster_environment(found.settings, home, wishes)
-    if print_env:
-        say(as_lines(environment))
-        return
     # the control is imported with what it needs; circus itself only once something is to be started
     from stellarstream_core.api.run_dir import alone  # noqa: PLC0415
 
     run_dir = Path(environment[RUN_DIR])
     make_folders(run_dir, Path(environment[LOG_DIR]))
+    if print_env:  # for a circusd that writes into these folders at once, and looks at neither
+        say(as_lines(environment))
+        return
     if foreground:
         _foreground(found, environment)
         return

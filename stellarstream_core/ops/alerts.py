@@ -42,7 +42,7 @@ class Webhook:
     """Posts alerts as JSON, one after the other, from a thread."""
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS, waits: Sequence[float] = WAITS) -> None:
-        if not _is_http(url):
+        if not is_http(url):
             raise ValueError("alert_webhook: it is no http or https address")
         self._url, self._timeout, self._waits = url, timeout, waits
         self._opener = urllib.request.build_opener(_NoRedirects)
@@ -91,7 +91,8 @@ class Webhook:
             return type(reason).__name__ if isinstance(reason, BaseException) else "it cannot be reached"
 
 
-def _is_http(url: str) -> bool:
+def is_http(url: str) -> bool:
+    """Tell whether this is an http or https address."""
     try:
         parts = urlsplit(url)
     except ValueError:

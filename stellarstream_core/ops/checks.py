@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stellarstream_core.api.run_dir import make_private
 from stellarstream_core.errors import InvalidStrkeyError, SettingsError, UsageError
+from stellarstream_core.ops.alerts import is_http
 from stellarstream_core.runtime import Runtime
 from stellarstream_core.settings import ENV_PREFIX, Settings
 from stellarstream_core.storage import Storage
@@ -29,6 +30,7 @@ def check_configuration(found: Runtime, *, indexer: bool = True) -> None:
     Without an ``indexer`` nobody needs to know what is to be indexed.
     """
     check_secrets(found.settings)
+    check_webhook(found.settings)
     found.check_database_url()
     if indexer and not found.settings.contracts:
         raise UsageError(
@@ -64,6 +66,15 @@ def check_secrets(settings: Settings) -> None:
         raise SettingsError(
             "signing_key: it is no secret key of a Stellar account (S…).",
             help=f"Make one: {HOW_TO_MAKE['signing_key']}",
+        )
+
+
+def check_webhook(settings: Settings) -> None:
+    """Raise ``SettingsError`` where alerts cannot be posted to ``alert_webhook``; its address is not repeated."""
+    if settings.alert_webhook is not None and not is_http(settings.alert_webhook.get_secret_value()):
+        raise SettingsError(
+            "alert_webhook: it is no http or https address.",
+            help="Set it (STELLARSTREAM_ALERT_WEBHOOK) to where alerts are posted, or leave it out.",
         )
 
 

@@ -11,12 +11,25 @@ from typing import NamedTuple
 
 import orjson
 
+from stellarstream_core.errors import UsageError
 from stellarstream_core.ops.control import PATIENCE_SECONDS, RETRY_SECONDS, ClusterError, Control, is_busy
+from stellarstream_core.ops.notes import reload_failed_since
 
 TIMEOUT_SECONDS = 60
 """How long circusctl waits for an answer: by default five, and circusd answers a reload once workers are ready."""
+_STARTING = frozenset({"start", "restart"})
+_OPEN = "$(circus.env."
+"""What circus leaves in a command where a variable is not set."""
 _AT_ONCE = frozenset({"ipython", "listen"})
 """What goes on until somebody ends it, and is never refused."""
+
+
+class ReloadFailedError(ClusterError):
+    """New processes did not become ready: the old ones stay."""
+
+    code = "reload-failed"
+    title = "Reload failed"
+    help = "'stellarstream logs --since 10m' shows the new ones' last words. Mend it, and reload again."
 
 
 class Answer(NamedTuple):
@@ -51,6 +64,25 @@ def run_circusctl(control: Control, arguments: Sequence[str], *, patience: float
             )
         time.sleep(RETRY_SECONDS)
         control.require_running()
+
+
+def require_command(control: Control, arguments: Sequence[str]) -> None:
+    """Raise ``UsageError`` where a watcher is to be started whose command was left open; circusctl would say 'ok'."""
+    if len(arguments) < 2 or arguments[0] not in _STARTING or arguments[1] not in control.statuses():
+        return
+    if _OPEN in str(control.options(arguments[1], "cmd")["cmd"]):
+        raise UsageError(
+            f"The slot '{arguments[1]}' has no command: STELLARSTREAM_WORKER was not set when circusd started.",
+            help="Set it in circusd's environment, such as 'sync --from …', and restart all of it.",
+        )
+
+
+def require_reloaded(control: Control, arguments: Sequence[str], began: float) -> None:
+    """Raise ``ReloadFailedError`` where a reload was asked for, and new processes did not become ready."""
+    if "reload" not in arguments:
+        return
+    if (failed := reload_failed_since(control.run_dir, began)) is not None:
+        raise ReloadFailedError(f"{failed.text[0].upper()}{failed.text[1:]}.")
 
 
 def _goes_on(arguments: Sequence[str]) -> bool:

@@ -78,7 +78,9 @@ class Control:
         while True:
             self.require_running()
             left = max(deadline - time.monotonic(), 0.1)
-            timeout = left if properties.get("waiting") else min(self._timeout, left)
+            # who is told to end may be told again, so that its turn can be waited for; other commands would come twice
+            waits = properties.get("waiting") or command == "quit"
+            timeout = left if waits else min(self._timeout, left)
             client = CircusClient(endpoint=self.endpoint, timeout=timeout)
             try:
                 answer: dict[str, Any] = client.send_message(command, **properties)

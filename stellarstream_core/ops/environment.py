@@ -6,14 +6,16 @@ import os
 import shlex
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from stellarstream_core.api.run_dir import default_path
 from stellarstream_core.errors import SettingsError, UsageError
 from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, workers_asked_for
-from stellarstream_core.settings import ENV_CONFIG, Settings
+from stellarstream_core.settings import CONFIG_FILE, ENV_CONFIG, Settings
 
 RUN_DIR = "STELLARSTREAM_RUN_DIR"
 LOG_DIR = "STELLARSTREAM_LOG_DIR"
@@ -62,6 +64,19 @@ def run_folder(settings: Settings) -> Path:
     return settings.run_dir.expanduser().absolute() if settings.run_dir else default_path(settings)
 
 
+def cluster_folder(settings: Settings, home: Path, config: Path | None = None) -> Path:
+    """Return the run folder of what 'up' starts: ``run_dir``, else a private one of this home and settings file.
+
+    Not of what is set there: who changes ``database_url`` must still find what runs, and several homes may share a
+    database.
+    """
+    if settings.run_dir:
+        return settings.run_dir.expanduser().absolute()
+    named = "" if config in {None, home / CONFIG_FILE} else str(config)
+    name = sha256(f"{home}\n{named}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"stellarstream-{os.geteuid()}-{name}"
+
+
 def log_folder(settings: Settings, home: Path) -> Path:
     """Return the folder of the log files that a service writes: ``log_dir``, else one in its home."""
     return settings.log_dir.expanduser().absolute() if settings.log_dir else home / "logs"
@@ -93,7 +108,7 @@ def cluster_environment(settings: Settings, home: Path, wishes: Wishes = Wishes(
 
     Raises ``SettingsError`` and ``UsageError`` where circusd could not work with them.
     """
-    run_dir = run_folder(settings)
+    run_dir = cluster_folder(settings, home, wishes.config)
     if any(character.isspace() or character in "'\"\\$" for character in str(run_dir)):
         raise SettingsError(
             f"run_dir: {run_dir} holds a character that circus does not take in a path.",
@@ -125,6 +140,9 @@ def cluster_environment(settings: Settings, home: Path, wishes: Wishes = Wishes(
     if wishes.indexer is not None:
         found[INDEXERS] = str(int(wishes.indexer))
     starts_indexer(found)
+    for name, value in found.items():
+        if any(ord(character) < 32 or ord(character) == 127 for character in value):
+            raise SettingsError(f"{name}: {value!r} holds a control character.")  # no line of a file can hold it
     if wishes.workers is not None:
         found[API_WORKERS] = str(wishes.workers)
     else:

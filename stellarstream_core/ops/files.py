@@ -1,7 +1,9 @@
-"""Where the files are that are shipped beside the packages: circus.ini, the systemd unit, dashboards."""
+"""Files: where those are that are shipped beside the packages, and reading those of the run folder."""
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -27,6 +29,16 @@ def shared_file(name: str) -> Path:
         f"The file {name}, which comes with stellarstream, is not there.",
         help="Install stellarstream again: pip install --force-reinstall stellarstream.",
     )
+
+
+def read_regular(path: Path) -> tuple[bytes, float]:
+    """Return what is in a file and when it was written. Raises ``OSError``, also for a pipe: it never waits."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path} is no regular file")
+        return file.read(), found.st_mtime
 
 
 def _folders() -> Iterator[Path]:

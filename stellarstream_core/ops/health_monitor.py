@@ -30,7 +30,14 @@ from stellarstream_core.ops.health_state import (
     read_health,
     write_health,
 )
-from stellarstream_core.ops.hooks import CRASHED, HELD, NOT_TAKEN, RELEASED
+from stellarstream_core.ops.hooks import HELD, RELEASED
+from stellarstream_core.ops.notes import (
+    Crash,
+    told_of_crashes,
+    told_of_failed_reload,
+    untold_crashes,
+    untold_failed_reload,
+)
 from stellarstream_core.ops.process import PresenceState, read_presences
 from stellarstream_core.ops.service_manager import ALIVE, READY, tell_service_manager, watchdog_seconds
 
@@ -52,7 +59,7 @@ class Monitor:
         self._quiet = Quiet(QUIET_LOOKS * limits.interval)
         self._replacing = Replacing(control, run_dir, self._not_replaced)
         self._held: dict[str, Held] = {}
-        self._crashed: set[int] = set()
+        self._crashes: dict[str, int] = {}
         self._look: Look | None = None
         self._next_look = self._next_alive = 0.0
         self._alive_seconds = watchdog_seconds(os.environ)
@@ -61,6 +68,7 @@ class Monitor:
 
     def turn(self) -> None:
         """Do what is due now. Called every second or so."""
+        self._tell_of_notes()
         try:
             if not self._resumed:
                 self._replacing.resume()
@@ -82,27 +90,31 @@ class Monitor:
 
     def heard(self, watcher: str, topic: str, told: Mapping[str, Any]) -> None:
         """Take notice of what circusd published."""
-        if topic == CRASHED:
-            self._crashed.add(int(told["process_pid"]))
-        elif topic == "reap" and int(told["process_pid"]) in self._crashed:
-            self._crashed.discard(int(told["process_pid"]))
-            self._has_crashed(watcher, int(told["process_pid"]), told.get("exit_code"))
-        elif topic == HELD:
+        if topic == HELD:
             first = watcher not in self._held
             self._held[watcher] = Held(int(told["held"]), float(told["until"]))
             if first:
                 seconds = max(float(told["until"]) - time.time(), 0.0)
-                text = f"{watcher} crashes again and again: the next start is in {seconds:.0f} s"
+                what = f"waits for {why}" if (why := told.get("why")) else "crashes again and again"
+                text = f"{watcher} {what}: the next start is in {seconds:.0f} s"
                 self._tell(Finding(Kind.CRASH_LOOP, watcher, text))
         elif topic in {RELEASED, "start"}:
             self._held.pop(watcher, None)
-        elif topic == NOT_TAKEN:
-            count = len(told["pids"])
-            text = f"a reload of {watcher} failed: {count} new processes did not become ready, old ones stay"
-            self._tell(Finding(Kind.RELOAD, watcher, text))
         else:
             return
         self._write()
+
+    def _tell_of_notes(self) -> None:
+        """Tell what circusd has noted: what it publishes is missed while this is away, as in a reload of everything."""
+        if crashes := untold_crashes(self._run_dir):
+            for crash in crashes:
+                self._has_crashed(crash)
+            self._write()
+            told_of_crashes(self._run_dir)
+        if (failed := untold_failed_reload(self._run_dir)) is not None:
+            self._tell(Finding(Kind.RELOAD, failed.watcher, failed.text))
+            self._write()
+            told_of_failed_reload(self._run_dir)  # last: rather told twice than never
 
     def _take_look(self) -> None:
         before, replacing = self._look, self._replacing.watchers
@@ -137,14 +149,16 @@ class Monitor:
                 health_of(process, earlier.get(process.pid), seconds, presences.get(process.pid))
                 for process in one.processes
             )
-            restarts = known[one.name].restarts if one.name in known else 0
+            restarts = known[one.name].restarts if one.name in known else self._crashes.pop(one.name, 0)
             self._watchers[one.name] = WatcherHealth(one.status, one.wanted, processes, restarts)
 
-    def _has_crashed(self, watcher: str, pid: int, code: object) -> None:
+    def _has_crashed(self, crash: Crash) -> None:
+        watcher = crash.watcher
         if (known := self._watchers.get(watcher)) is not None:
             self._watchers[watcher] = replace(known, restarts=known.restarts + 1)
-        how = f"signal {-code}" if isinstance(code, int) and code < 0 else f"exit code {code}"
-        finding = Finding(Kind.CRASH, watcher, f"{watcher} process {pid} ended by itself: {how}")
+        else:  # before the first look
+            self._crashes[watcher] = self._crashes.get(watcher, 0) + 1
+        finding = Finding(Kind.CRASH, watcher, crash.text)
         if self._quiet.lets_through(finding, time.monotonic()):
             self._tell(finding)
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 FIRST_HOLD = 2.0
 """Seconds that a watcher in a crash loop is held back first; twice as long each time after that."""
 LONGEST_HOLD = 300.0
+LONGEST_WAIT = 30.0
+"""The longest where a process could not begin for want of something that comes back, such as its database."""
 LOOP_CRASHES = 5
 LOOP_SECONDS = 60.0
 """So many crashes within so many seconds are a crash loop; so long without one is its end."""
@@ -218,14 +220,14 @@ class Backoff:
     _crashes: tuple[float, ...] = ()
     _released: float | None = None
 
-    def crashed(self, at: float) -> float | None:
+    def crashed(self, at: float, longest: float = LONGEST_HOLD) -> float | None:
         """Note a crash; return for how many seconds to start no process in its place, None for at once."""
         if self._released is not None and at - self._released > LOOP_SECONDS:
             self.level, self._released = 0, None
         self._crashes = (*(then for then in self._crashes if at - then < LOOP_SECONDS), at)[-LOOP_CRASHES:]
         if self._released is None and len(self._crashes) < LOOP_CRASHES:
             return None
-        hold = min(FIRST_HOLD * 2.0 ** min(self.level, 32), LONGEST_HOLD)
+        hold = min(FIRST_HOLD * 2.0 ** min(self.level, 32), longest)
         self.level += 1
         return hold
 

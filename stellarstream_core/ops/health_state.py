@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from stellarstream_core.ops.files import read_regular
+
 HEALTH_FILE = "health.json"
 ALERTS_KEPT = 50
 _LATE_LOOKS = 3
@@ -79,7 +81,7 @@ class HealthState:
 def read_health(run_dir: Path) -> HealthState | None:
     """Return what the monitor last wrote; None where it never did, or what is there cannot be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        return _state(orjson.loads((run_dir / HEALTH_FILE).read_bytes()))
+        return _state(orjson.loads(read_regular(run_dir / HEALTH_FILE)[0]))
     return None
 
 

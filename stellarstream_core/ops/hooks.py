@@ -16,8 +16,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from circus import logger
+from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
 
-from stellarstream_core.ops.health_rules import Backoff
+from stellarstream_core.ops.health_rules import LONGEST_HOLD, LONGEST_WAIT, Backoff
+from stellarstream_core.ops.notes import Crash, forget_ends, note_crash, note_failed_reload, take_note_of_end
 from stellarstream_core.ops.process import SUPERVISOR_PID, has_worked, is_ready
 from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, usable_cores, workers_asked_for
 
@@ -26,10 +28,12 @@ READY_SECONDS = 30.0
 RETIRE_SIGNAL = signal.SIGURG
 """Sent through circusd it reaches no process; the one it was meant for is the next to go when there are too many."""
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL})
-CRASHED, HELD, RELEASED, NOT_TAKEN = "crashed", "held", "released", "not-taken"
+HELD, RELEASED = "held", "released"
 """Events that are published beside circus's own."""
 _LOOK_SECONDS = 0.02
 _SIGNAL_WAITS_SECONDS = 0.1
+_REAP_SECONDS = 1.0
+_GONE = frozenset({DEAD_OR_ZOMBIE, UNEXISTING})
 _CONFLICT = "ConflictError"
 _TORNADO_LOG = "tornado.application"
 _RELOAD_ALL = "arbiter_reload"
@@ -42,11 +46,13 @@ _BY_NAME = frozenset({"watcher_start", "watcher_restart"})
 class _Memory:
     """What is remembered of a watcher.
 
-    ``spawned``: the processes started since circusd last looked around; ``told``: those that were told to end.
+    ``spawned``: the processes started since circusd last looked around; ``told``: those that were told to end;
+    ``crashed``: those that ended without, and how is yet to be heard.
     """
 
     spawned: list[int] = field(default_factory=list)
     told: set[int] = field(default_factory=set)
+    crashed: set[int] = field(default_factory=set)
     held: int = 0
     until: float = 0.0
     release: Any = None
@@ -75,6 +81,8 @@ def begin(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
         watcher.loop.remove_timeout(memory.release)
     watcher.numprocesses += memory.held
     _memories[watcher] = _Memory()
+    _reap_all(watcher)
+    forget_ends(_run_dir(), watcher.name)
     return True
 
 
@@ -117,6 +125,32 @@ def need_command(watcher: Any, arbiter: Any, **_: Any) -> bool:
     return True
 
 
+def _reap_all(watcher: Any) -> None:
+    """Have every process that has ended reaped: circus forgets those that its look at their number meets first."""
+    if hasattr(watcher.manage_processes, "reaps"):
+        return
+    manage = watcher.manage_processes
+
+    def reaping() -> Any:
+        for process in list(watcher.processes.values()):
+            if process.status in _GONE and _ends(process.pid):
+                watcher.reap_process(process.pid)
+        return manage()
+
+    reaping.reaps = True  # type: ignore[attr-defined]
+    watcher.manage_processes = reaping
+
+
+def _ends(pid: int) -> bool:
+    """Tell whether it can be heard how a child has ended; its last threads may take a moment."""
+    deadline = time.monotonic() + _REAP_SECONDS
+    while not _has_ended(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
 def _command_of(arbiter: Any) -> str | None:
     """Return the command that circusd is carrying out."""
     command: str | None = getattr(arbiter, "_exclusive_running_command", None)
@@ -154,8 +188,12 @@ class _NoConflicts(logging.Filter):
 def prepare(watcher: Any, **_: Any) -> bool:
     """Hand the environment down whole, and say who started the process.
 
-    circus takes ``$NAME`` in a value for another variable, so that a password may arrive without its middle.
+    circus takes ``$NAME`` in a value for another variable, so that a password may arrive without its middle. SIGHUP
+    waits, where it is what a reload sends, until the new process can heed it: before that it would be its end.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK if watcher.send_hup else signal.SIG_UNBLOCK, {signal.SIGHUP})
+    if watcher.send_hup:  # a child has the mask of who started it; circusd itself heeds the signal a moment later
+        watcher.loop.add_callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, {signal.SIGHUP})
     for name, value in os.environ.items():
         if "$" in value or value != value.strip():
             watcher.env[name] = value
@@ -179,13 +217,14 @@ def wait_ready(watcher: Any, pid: int, **_: Any) -> bool:
         late = _wait_for(watcher.name, list(spawned))
         if late:
             logger.error("%s: %d new workers did not become ready: old ones stay", watcher.name, len(late))
-            watcher.notify_event(NOT_TAKEN, {"time": time.time(), "pids": late})
+            _memory(watcher).told.update(late)  # that is told as what it is, not as crashes
+            note_failed_reload(_run_dir(), watcher.name, len(late))
     return True
 
 
 def _wait_for(role: str, pids: list[int]) -> list[int]:
     """Wait until every process is ready or has ended; kill the late ones and return all that are not ready."""
-    run_dir = Path(os.environ["STELLARSTREAM_RUN_DIR"])
+    run_dir = _run_dir()
     deadline = time.monotonic() + READY_SECONDS
     waiting, ended = list(pids), []
     while waiting and time.monotonic() < deadline:
@@ -226,31 +265,46 @@ def retire(watcher: Any, pid: int, signum: int, **_: Any) -> bool:
     return False
 
 
-# --- before_reap ----------------------------------------------------------------------------------
+# --- before_reap and after_reap ----------------------------------------------------------------------------------
 
 
 def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
     """Hold a process back that ended by itself again and again; the others of its watcher go on undisturbed."""
     process = watcher.processes.get(process_pid)
-    memory = _memory(watcher)
+    memory, why = _memory(watcher), take_note_of_end(_run_dir(), watcher.name, process_pid)
     if not watcher.is_active() or process is None or process.stopping or process_pid in memory.told:
         return True  # it was told to end
-    watcher.notify_event(CRASHED, {"time": time.time(), "process_pid": process_pid})
+    memory.crashed.add(process_pid)
     if memory.release is None:
-        if has_worked(Path(os.environ["STELLARSTREAM_RUN_DIR"]), watcher.name, process_pid):
+        if has_worked(_run_dir(), watcher.name, process_pid):
             return True  # whatever killed it, it gets on: to hold it back would only cost time
-        seconds = memory.backoff.crashed(time.monotonic())
+        seconds = memory.backoff.crashed(time.monotonic(), LONGEST_WAIT if why else LONGEST_HOLD)
         if seconds is None:
             return True
         memory.release = watcher.loop.call_later(seconds, _release, watcher)
         memory.until = time.time() + seconds
-        logger.error("%s crashes again and again: the next start is in %g s", watcher.name, seconds)
+        what = f"waits for {why}" if why else "crashes again and again"
+        logger.error("%s %s: the next start is in %g s", watcher.name, what, seconds)
     if watcher.numprocesses > 0:
         watcher.numprocesses -= 1
         memory.held += 1
     told = {"time": time.time(), "until": memory.until, "held": memory.held, "level": memory.backoff.level}
-    watcher.notify_event(HELD, told)
+    watcher.notify_event(HELD, told | {"why": why})
     return True
+
+
+def note_crashes(watcher: Any, process_pid: int, exit_code: int | None, **_: Any) -> bool:
+    """Note how a process ended that nobody had told to, for the health monitor."""
+    memory = _memory(watcher)
+    memory.told.discard(process_pid)  # a later process may be given its number
+    if process_pid in memory.crashed:
+        memory.crashed.discard(process_pid)
+        note_crash(_run_dir(), Crash(time.time(), watcher.name, process_pid, exit_code))
+    return True
+
+
+def _run_dir() -> Path:
+    return Path(os.environ["STELLARSTREAM_RUN_DIR"])
 
 
 def _release(watcher: Any) -> None:

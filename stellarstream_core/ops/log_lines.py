@@ -24,7 +24,10 @@ TIME_LENGTH = 27
 INDENT = "    "
 
 _JSON_BEGIN = b'{"time":"'
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_STEERING = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""Beside the usual ones those that end a line, or turn the order round in which text is shown (bidi controls)."""
+_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{_STEERING}]")
+_CONTROL_IN_JSON = re.compile(rf"[\x00-\x1f{_STEERING}]")
 _TEXT = re.compile(
     r"(?P<time>\S{27}) (?P<level>\S+) +(?P<role>[a-z0-9-]+)\[(?P<worker>\d+)"
     r"(?: request_id=(?P<request_id>\S+))?(?: ledger=(?P<ledger>\d+))?\] (?P<message>.*)",
@@ -53,7 +56,10 @@ def text_of(time: str, level: str, role: str, context: str, message: str) -> byt
     """Return a line of text out of its parts."""
     if not message.isprintable():
         message = tame(message).replace("\n", f"\n{INDENT}")
-    return f"{time} {level:<7} {role}[{context}] {message}\n".encode("utf-8", "backslashreplace")
+    begin = f"{time} {level:<7} {role}[{context}]"
+    if not begin.isprintable():
+        begin = " ".join(tame(begin).split())
+    return f"{begin} {message}\n".encode("utf-8", "backslashreplace")
 
 
 def json_line(record: Record, exception: str = "") -> bytes:
@@ -122,17 +128,24 @@ class Entry:
         return tame(self.raw.decode("utf-8", "replace").rstrip("\n"))
 
     def json(self) -> bytes:
-        """Return it as one JSON object without a newline."""
+        """Return it as one JSON object without a newline; nothing in it steers the terminal."""
         if self.is_json:
-            return self.raw.rstrip(b"\n")
+            return _tame_json(self.raw.decode("utf-8", "replace").rstrip("\n"))
         text = self.raw.decode("utf-8", "replace").rstrip("\n")
         found = _TEXT.fullmatch(text)
+        fields: dict[str, Any]
         if found is None:
-            return orjson.dumps({"time": self.time.decode() or None, "role": self.role, "message": text})
-        fields: dict[str, Any] = {name: value for name, value in found.groupdict().items() if value is not None}
+            fields = {"time": self.time.decode() or None, "role": self.role, "message": text}
+            return _tame_json(orjson.dumps(fields).decode())
+        fields = {name: value for name, value in found.groupdict().items() if value is not None}
         fields["message"] = fields["message"].replace(f"\n{INDENT}", "\n")
         fields.update((name, int(fields[name])) for name in ("worker", "ledger") if name in fields)
-        return orjson.dumps(fields)
+        return _tame_json(orjson.dumps(fields).decode())
+
+
+def _tame_json(text: str) -> bytes:
+    """Return JSON in which such characters are escaped: they can only stand in its strings."""
+    return _CONTROL_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _text_of_json(fields: dict[str, Any]) -> str:

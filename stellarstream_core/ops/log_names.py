@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,6 +146,21 @@ def roles_in(folder: Path, date_format: str = DATE_FORMAT) -> list[str]:
 
 def _names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def open_regular(path: Path) -> int | None:
+    """Open a file to read it; None where there is none, or something that is no file: a pipe would be waited for.
+
+    Raises ``OSError``.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
 
 
 def open_private(path: Path, flags: int) -> int:

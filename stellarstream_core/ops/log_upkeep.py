@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stellarstream_core.ops.log_names import LogNames, Rotated, open_private
+from stellarstream_core.ops.log_names import LogNames, Rotated, open_private, open_regular
 
 DAY_SECONDS = 86_400
 _CHUNK = 1 << 20
@@ -60,16 +61,24 @@ class LogUpkeep:
 
     def run(self) -> None:
         """Delete what is old, pack what is not packed, clear away what was left half-way."""
+        failed: list[OSError] = []
         try:
             for file in self._names.rotated():
-                if not self._delete_old(file) and self._compress:
-                    self._pack(file)
-            self._clear()
-            self._failing = False
+                try:
+                    if not self._delete_old(file) and self._compress:
+                        self._pack(file)
+                except OSError as error:  # what is in the way of one is in no other's
+                    failed.append(error)
+                    if error.errno in {errno.ENOSPC, errno.EDQUOT}:  # for the others there is no room either
+                        break
+            failed += self._clear()
         except OSError as error:
-            if not self._failing:  # a full disk, say: it is tried again with the next rotation, or in an hour
-                self._tell(f"Logs in {self._names.folder} cannot be put away: {error.strerror or error}.")
-            self._failing = True
+            failed.append(error)
+        if failed and not self._failing:  # a full disk, say: it is tried again with the next rotation, or in an hour
+            why = failed[0].strerror or failed[0]
+            what = f" ({failed[0].filename})" if failed[0].filename else ""
+            self._tell(f"Logs in {self._names.folder} cannot be put away: {why}{what}.")
+        self._failing = bool(failed)
 
     def _work(self) -> None:
         while True:
@@ -106,13 +115,14 @@ class LogUpkeep:
                 return
             if not _same(fd, unfinished):  # it was finished, and has its name, between opening and locking
                 return
-            try:
-                source = plain.open("rb")
-            except FileNotFoundError:  # packed meanwhile
+            source = open_regular(plain)
+            if source is None:  # packed meanwhile, or somebody's pipe
                 unfinished.unlink(missing_ok=True)
                 return
-            with source:
-                self._fill(fd, source.fileno(), unfinished)
+            try:
+                self._fill(fd, source, unfinished)
+            finally:
+                os.close(source)
             with suppress(FileNotFoundError):  # it became old meanwhile, and was cleared away
                 unfinished.replace(self._names.folder / file.packed)
             _sync_folder(self._names.folder)
@@ -137,13 +147,17 @@ class LogUpkeep:
             path.unlink(missing_ok=True)  # a full disk needs the room
             raise
 
-    def _clear(self) -> None:
-        """Remove what was left half-way of files that are not there any more."""
+    def _clear(self) -> list[OSError]:
+        """Remove what was left half-way of files that are not there any more; return what failed."""
+        failed: list[OSError] = []
         for name in self._names.left_over():
             path = self._names.folder / name
             if not path.with_name(name.removesuffix(".gz.tmp")).exists():
-                with suppress(FileNotFoundError):
-                    path.unlink()
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    failed.append(error)
+        return failed
 
 
 def _same(fd: int, path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import os
+import stat
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from stellarstream_core.ops.log_lines import Entry, entries, utc
-from stellarstream_core.ops.log_names import DATE_FORMAT, LogNames, Rotated
+from stellarstream_core.ops.log_names import DATE_FORMAT, LogNames, Rotated, open_regular
 
 _BLOCK = 65_536
 _DISORDER = 1_024
@@ -222,6 +223,8 @@ def is_current(file: IO[bytes] | None, path: Path) -> bool:
         named = path.stat()
     except FileNotFoundError:
         return file is None
+    if not stat.S_ISREG(named.st_mode):  # a pipe or folder with such a name is no log
+        return file is None
     if file is None:
         return False
     found = os.fstat(file.fileno())
@@ -229,10 +232,8 @@ def is_current(file: IO[bytes] | None, path: Path) -> bool:
 
 
 def _opened(path: Path) -> IO[bytes] | None:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return None
+    file = open_regular(path)
+    return None if file is None else os.fdopen(file, "rb")
 
 
 def _last_newline(fd: int) -> int:

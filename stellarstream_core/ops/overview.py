@@ -63,6 +63,8 @@ def _watcher(
     ready = sum(1 for one in processes if name not in _TOLD or one["state"] == State.READY)
     standby = sum(1 for one in processes if one["state"] == State.STANDBY)
     held = known.backoff_until if known and known.backoff_until and known.backoff_until > time.time() else None
+    if held is not None and known is not None:  # circusd has no process of them for the time being
+        wanted = max(wanted, known.wanted)
     off = status == "stopped" and wanted == 0 and held is None  # so it was set: nobody stopped it
     well = off or (optional and status == "stopped")
     well = well or (status == "active" and ready + standby >= wanted > 0 and held is None)

@@ -23,6 +23,7 @@ from typing import Any
 import orjson
 
 from stellarstream_core.errors import StellarStreamError
+from stellarstream_core.ops.files import read_regular
 from stellarstream_core.ops.identity import began_at, birth_of, lives
 
 BEAT_SECONDS = 1.0
@@ -56,6 +57,8 @@ class State(StrEnum):
     """For another process of this deployment to end that does the same work."""
     STANDBY = "standby"
     """Another process, on another machine mostly, follows into the same database; this one takes its place in time."""
+    NO_DATABASE = "no-database"
+    """Its database does not answer; it waits for it, and goes on."""
     READY = "ready"
     RENEWING = "renewing"
     """It executes itself again, as the same process, to have new code."""
@@ -294,7 +297,8 @@ def _remove(*paths: Path) -> None:
 def _read(path: Path) -> tuple[Mapping[str, Any], float] | None:
     """Return what a file says and when it was written; None where there is none, or it is broken."""
     try:
-        told, written_at = orjson.loads(path.read_bytes()), path.stat().st_mtime
+        text, written_at = read_regular(path)
+        told = orjson.loads(text)
     except (OSError, ValueError):
         return None
     return (told, written_at) if isinstance(told, dict) else None

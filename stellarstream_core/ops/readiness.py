@@ -8,6 +8,7 @@ import threading
 from loguru import logger
 
 from stellarstream_core.errors import ExitCode
+from stellarstream_core.ops.supervised import want
 
 READY_SECONDS = 20.0
 """How long a supervised process may take until its database and its plugins are ready."""
@@ -44,4 +45,5 @@ class ReadyInTime:
             READY_SECONDS,
             self._waiting_for,
         )
+        want(self._waiting_for)
         os._exit(int(ExitCode.UNEXPECTED))

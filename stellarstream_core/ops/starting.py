@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -77,13 +78,14 @@ def clear_the_way(environment: Mapping[str, str]) -> None:
         taken = port_is_taken(host, port, family)
     except OSError as error:
         raise SettingsError(f"api_host: cannot listen on {host}, port {port}: {error.strerror or error}.") from None
+    if left := read_presences(run_dir):  # first: it may be one of them that has the port
+        pids = " ".join(str(presence.pid) for presence in left)
+        raise UsageError(
+            f"Processes of an earlier start are still there: {pids}.",
+            help=f"End them first: kill {pids}; kill -9 where that does nothing, as with one that is stopped.",
+        )
     if taken:
         raise UsageError(f"Somebody else listens on {host} port {port}.", help="End it, or set another port: api_port.")
-    if left := read_presences(run_dir):
-        pids = ", ".join(str(presence.pid) for presence in left)
-        raise UsageError(
-            f"Processes of an earlier start are still there: {pids}.", help="End them first: kill, with these numbers."
-        )
 
 
 def command() -> list[str]:
@@ -188,10 +190,20 @@ def end(control: Control) -> bool:
 
 
 def _log(folder: Path) -> BinaryIO:
+    """Open the log of circusd. Raises ``SettingsError`` where that cannot be."""
     path = folder / LOG_NAME
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        if path.exists() and path.stat().st_size > _LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        # without O_NONBLOCK it would wait for whoever reads a pipe
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        reason = "it is a symbolic link, and those are not followed" if path.is_symlink() else error.strerror or error
+        raise SettingsError(f"log_dir: {path} cannot be written: {reason}.") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SettingsError(f"log_dir: {path} cannot be written: it is no regular file.")
+    os.set_blocking(fd, True)
     return os.fdopen(fd, "ab")
 
 

@@ -1,12 +1,17 @@
-"""A command under a supervisor: it tells how it is for as long as it runs."""
+"""A command under a supervisor: it tells how it is for as long as it runs, and in the end why it ends."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from stellarstream_core.api.run_dir import RunDir
-from stellarstream_core.ops.process import Presence, State
+from stellarstream_core.cli.logs import log_what_is_said
+from stellarstream_core.errors import SchemaError, StorageError
+from stellarstream_core.ops.notes import note_end
+from stellarstream_core.ops.process import ROLE, Presence, State
 from stellarstream_core.settings import Settings
 
 
@@ -27,3 +32,20 @@ def present(settings: Settings, role: str | None) -> Iterator[Presence | None]:
             yield presence
         finally:
             presence.rest() if presence.state is State.RENEWING else presence.close()
+
+
+def log_end(text: str, error: BaseException | None = None) -> bool:
+    """Log why this process ends, in one line: nobody may read its stderr. Tell whether there is a log file for it.
+
+    Where its database does not answer the supervisor is told: it tries again before long.
+    """
+    if isinstance(error, StorageError) and not isinstance(error, SchemaError):
+        want("its database")
+    return log_what_is_said(" ".join(text.split()), "ERROR")
+
+
+def want(what: str) -> None:
+    """Tell the supervisor that this process ends for want of something that comes back."""
+    run_dir, role = os.environ.get("STELLARSTREAM_RUN_DIR"), os.environ.get(ROLE)
+    if run_dir and role:
+        note_end(Path(run_dir), role, os.getpid(), what)

@@ -16,6 +16,8 @@ USER_UNIT = "contrib/systemd/user/stellarstream.service"
 NAME = "stellarstream"
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 """Names that users, folders and units may all have."""
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?", re.ASCII)
+"""Names that a user may have already, those of a directory service included."""
 _HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """What ``ProtectHome`` keeps from a service."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,=@+%$-]+")
@@ -53,8 +55,11 @@ def check_name(name: str) -> str:
 
 
 def unit_for(installation: Installation) -> str:
-    """Return the unit's text. Raises ``UsageError`` where a path cannot stand in one."""
+    """Return the unit's text. Raises ``UsageError`` where a name or a path cannot stand in one."""
     one = installation
+    check_name(one.name)
+    if one.user is not None and not _USER.fullmatch(one.user):
+        raise UsageError(f"{one.user!r} is no name of a user.")
     text = shared_file(USER_UNIT if one.user is None else SYSTEM_UNIT).read_text(encoding="utf-8")
     environment = {RUN_DIR: one.run_dir, LOG_DIR: one.log_dir, HOME: one.home}
     if one.config is not None:

@@ -33,6 +33,7 @@ class StandIn:
         loop.add_signal_handler(signal.SIGTERM, self.over.set)
         if self.role == "indexer":
             loop.add_signal_handler(signal.SIGHUP, self.renew)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # it waits until it can be heeded
             loop.add_signal_handler(signal.SIGUSR1, self.answer, ["leak", "250"])
         self.presence.start()
         if self.role != "api":

@@ -178,6 +178,7 @@ def test_new_workers_that_hang_are_killed_when_their_time_is_over(tmp_path, monk
     monkeypatch.setattr(hooks, "READY_SECONDS", 0.3)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
     try:
         assert set(hooks._wait_for("api", [sleeper.pid, ended.pid])) == {sleeper.pid, ended.pid}
         assert sleeper.wait(1) == -signal.SIGKILL  # how they ended is left for circus to hear
@@ -188,13 +189,15 @@ def test_new_workers_that_hang_are_killed_when_their_time_is_over(tmp_path, monk
 
 def test_the_one_to_go_is_made_the_oldest_and_gets_no_signal():
     processes = {pid: SimpleNamespace(started=started) for pid, started in ((1, 10.0), (2, 20.0), (3, 30.0))}
-    watcher = SimpleNamespace(processes=processes)
+    watcher = FewOfAWatcher()
+    watcher.processes = processes
     assert hooks.retire(watcher=watcher, pid=3, signum=hooks.RETIRE_SIGNAL) is False
     assert processes[3].started < processes[1].started < processes[2].started
     assert hooks.retire(watcher=watcher, pid=1, signum=signal.SIGTERM) is True
 
 
-def test_a_wrong_number_of_workers_is_logged_and_cores_are_counted(monkeypatch, caplog):
+def test_a_wrong_number_of_workers_is_logged_and_cores_are_counted(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("STELLARSTREAM_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("API_WORKERS", "several")
     watcher = FewOfAWatcher()
     assert hooks.set_workers(watcher=watcher) is True
@@ -208,3 +211,6 @@ class FewOfAWatcher:
     """As much of a watcher as the hooks need."""
 
     name, numprocesses = "api", 1
+
+    def manage_processes(self) -> None:
+        """Do nothing."""

@@ -366,6 +366,14 @@ def test_the_lag_is_how_long_the_network_took_for_what_is_missing_and_grows_whil
     assert pace.lag(110) == 30.0
 
 
+def test_sighup_before_it_can_be_heeded_waits_and_renews_it(home):
+    """So circusd starts it: 'reload' in its first half a second would be its end otherwise."""
+    running = home.start(preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP}))
+    running.send(signal.SIGHUP)
+    running.ready()
+    assert "SIGHUP: this command is executed again." in running.log.read_text()
+
+
 # --- without a supervisor -----------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 import pytest
 
 from stellarstream_core.ops import process as processes
+from stellarstream_core.ops.health_state import read_health
 from stellarstream_core.ops.identity import began_at, birth_of, lives
 from stellarstream_core.ops.process import Presence, State, is_ready, read_presences, supervised_role
 from tests.api.conftest import store
@@ -153,6 +154,15 @@ def test_a_broken_file_is_passed_over(tmp_path, content):
     (tmp_path / "api.x.beat").write_text("{}")
     assert read_presences(tmp_path) == []
     assert not is_ready(tmp_path, "api", os.getpid())
+
+
+@pytest.mark.parametrize("name", ["api.1.beat", "api.1.ready", "health.json"])
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path, name):
+    """Opening it would wait for somebody who writes."""
+    os.mkfifo(tmp_path / name)
+    assert read_presences(tmp_path) == []
+    assert not is_ready(tmp_path, "api", 1)
+    assert read_health(tmp_path) is None
 
 
 def test_a_process_is_supervised_where_its_supervisor_says_so(monkeypatch):

@@ -22,7 +22,7 @@ from stellarstream_core.settings import load_settings
 from stellarstream_sandbox.config import SandboxConfig
 from tests.cli.conftest import Node
 from tests.ops.kit import clean_environment, free_port, until
-from tests.paths import missing
+from tests.paths import ROOT, missing
 
 SCRIPT = shared_file("contrib/setup.sh")
 SETTINGS = Path("etc/stellarstream/stellarstream.env")
@@ -39,9 +39,11 @@ def _has_a_program():
         missing("stellarstream is not installed here: pip install --editable .")
 
 
-def setup(*arguments: object, shell: tuple[str, ...] = ("sh",), **env: str) -> subprocess.CompletedProcess[str]:
+def setup(
+    *arguments: object, shell: tuple[str, ...] = ("sh",), script: Path = SCRIPT, **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*shell, str(SCRIPT), *map(str, arguments)],
+        [*shell, str(script), *map(str, arguments)],
         env=clean_environment() | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -109,6 +111,8 @@ def test_it_can_be_run_as_it_is():
         (["--name"], "--name needs a value"),
         (["--name", "../etc", "--dry-run"], "is no name"),
         (["--name", "x" * 32, "--dry-run"], "is no name"),
+        (["--name", "root", "--dry-run"], "does not run as root"),
+        (["--venv", "/opt/x\nexec evil", "--dry-run"], "holds a control character"),
         (["--root", "/nowhere/at/all", "--venv", "x"], "there is no folder"),
         (["--root", "/tmp"], "--root needs --venv"),
         (["--root", "/tmp", "--venv", "x", "--user-install"], "do not go together"),
@@ -218,6 +222,92 @@ def test_a_second_service_lives_beside_the_first(twice, tmp_path):
     assert not {first[name] for name in SECRETS} & {made[name] for name in SECRETS}
 
 
+def test_it_installs_the_checkout_it_lies_in_and_a_package_only_when_asked(tmp_path):
+    where = ("--dry-run", "--name", "nobody-has-this")
+    assert f"and install {ROOT}[cluster,lake,postgres] with pip" in setup(*where).stdout
+    assert "and install stars[lake] with pip" in setup(*where, "--package", "stars[lake]").stdout
+
+    alone = tmp_path / "share" / "contrib"
+    alone.mkdir(parents=True)
+    for name in ("setup.sh", "stellarstream.env"):
+        shutil.copy(SCRIPT.with_name(name), alone)
+    done = setup(*where, script=alone / "setup.sh")
+    assert done.returncode == 2
+    assert "lies in no checkout: say what to install" in done.stderr
+    done = setup(*where, "--package", "stars", script=alone / "setup.sh")
+    assert (done.returncode, "and install stars with pip" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("link", ["etc", "etc/stellarstream", "var/lib", "usr/local/bin", "etc/systemd/system"])
+def test_a_link_that_leads_out_of_the_root_is_not_followed(tmp_path, link):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    done = setup("--root", root, "--venv", VENV)
+    assert done.returncode == 2
+    assert f"leads out of {root}, to {outside}" in done.stderr
+    assert list(outside.iterdir()) == []
+    assert mode(outside) == 0o755
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ("etc/ssl/openssl.cnf", "/etc/ssl is there, and /etc/ssl/ssl.env is not"),
+        ("var/lib/ssl/keys", "/var/lib/ssl is there"),
+        ("usr/lib/systemd/system/ssl.service", "there is a service ssl already"),
+    ],
+)
+def test_a_name_that_is_somebody_elses_is_refused_and_nothing_is_touched(tmp_path, there, why):
+    file = tmp_path / there
+    file.parent.mkdir(parents=True)
+    file.touch()
+    file.parent.chmod(0o755)
+    before = snapshot(tmp_path)
+    done = setup("--root", tmp_path, "--venv", VENV, "--name", "ssl")
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert snapshot(tmp_path) == before
+
+
+def test_a_name_whose_user_is_somebody_elses_is_refused():
+    done = setup("--dry-run", "--name", "daemon")
+    assert done.returncode == 2
+    assert "there is a user daemon already" in done.stderr
+
+
+def test_settings_that_are_a_link_to_nothing_are_told_of(tmp_path):
+    (tmp_path / SETTINGS).parent.mkdir(parents=True)
+    (tmp_path / SETTINGS).symlink_to("nothing.env")
+    done = setup("--root", tmp_path, "--venv", VENV)
+    assert done.returncode == 2
+    assert "is a symbolic link to a file that is not there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_behind_a_link_are_those_that_are_closed(tmp_path):
+    set_up(tmp_path)
+    (tmp_path / SETTINGS).rename(kept := tmp_path / "etc" / "kept.env")
+    (tmp_path / SETTINGS).symlink_to("../kept.env")
+    kept.chmod(0o644)
+    set_up(tmp_path)
+    assert mode(kept) == 0o640
+    assert "Nothing had to be changed." in set_up(tmp_path)
+
+
+def test_several_at_once_make_one_installation(tmp_path):
+    command = ["sh", str(SCRIPT), "--root", str(tmp_path), "--venv", str(VENV)]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen(command, env=clean_environment(), **pipes) for _ in range(4)]
+    said = [run.communicate(timeout=100) for run in runs]
+    assert [(run.returncode, err) for run, (_, err) in zip(runs, said, strict=True)] == [(0, "")] * 4
+    assert sum("Nothing had to be changed." in out for out, _ in said) == 3
+    files = {name for name in snapshot(tmp_path) if not (tmp_path / name).is_dir()}
+    assert files == {str(SETTINGS), str(UNIT), str(WRAPPER)}
+
+
 def test_a_dry_run_does_nothing_and_says_all_of_it(tmp_path):
     root, home = tmp_path / "root", tmp_path / "home"
     root.mkdir()
@@ -256,6 +346,9 @@ as {name} 'cat /etc/{name}/{name}.env >/dev/null' && echo the service reads it
 as {name} 'echo >>/etc/{name}/{name}.env' || echo the service does not write it
 as nobody 'cat /etc/{name}/{name}.env' || echo nobody else reads it
 as nobody '/usr/local/bin/{name} --version' || echo nor can anybody call it
+mount -t tmpfs tmpfs /run
+/usr/local/bin/{name} --version >/dev/null 2>&1 || true
+stat -c '%a %U:%G %n' /run/{name}
 """
 
 
@@ -287,6 +380,7 @@ def test_the_service_reads_its_secrets_and_nobody_else_does(tmp_path):
         "the service does not write it",
         "nobody else reads it",
         "nor can anybody call it",
+        f"700 {name}:{name} /run/{name}",  # where no systemd makes it, the command does
     ]:
         assert line in said, done.stdout + done.stderr
     (user,) = [line for line in said if line.startswith(f"{name}:")]

@@ -138,6 +138,9 @@ def test_secrets_that_everybody_can_read_are_told_of(call, tmp_path):
     [
         (["--user", "--run-as", "ada"], "Give one of the two"),
         (["--run-as", "root"], "does not run as root"),
+        (["--run-as", "x\nExecStartPre=/bin/evil"], "is no name of a user"),
+        (["--run-as", "-x"], "is no name of a user"),
+        (["--environment", "/etc/x\nExecStartPre=/bin/evil"], "cannot stand in a unit"),
         (["--name", "../stars"], "no name for a service"),
         (["--install", "--root", "{}/file"], "is a file"),
         (["--install", "--root", "{}/full"], "The unit cannot be written"),
@@ -150,6 +153,17 @@ def test_what_cannot_be_is_refused(call, tmp_path, arguments, why):
     done = call(*(argument.format(tmp_path) for argument in arguments))
     assert done.code == 2
     assert why in done.err
+
+
+def test_a_link_that_leads_out_of_the_root_is_not_followed(call, tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    root.mkdir()
+    (root / "etc").symlink_to(outside)
+    done = call("--install", "--root", str(root))
+    assert done.code == 2
+    assert f"leads out of {root}" in done.err
+    assert list(outside.iterdir()) == []
 
 
 def test_without_the_extra_it_says_what_to_install(call, monkeypatch):

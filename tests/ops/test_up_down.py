@@ -21,9 +21,10 @@ import psutil
 import pytest
 
 from stellarstream_core.errors import SettingsError, UsageError
-from stellarstream_core.ops import checks, starting
+from stellarstream_core.ops import checks, ending, starting
 from stellarstream_core.ops.circusctl import _refusal, run_circusctl
 from stellarstream_core.ops.control import (
+    TIMEOUT_SECONDS,
     CircusMissingError,
     ClusterError,
     Control,
@@ -33,6 +34,7 @@ from stellarstream_core.ops.control import (
 )
 from stellarstream_core.ops.environment import as_lines, cluster_environment, home_folder
 from stellarstream_core.ops.files import shared_file
+from stellarstream_core.ops.process import read_presences
 from stellarstream_core.ops.workers import usable_cores, workers_asked_for
 from stellarstream_core.plugins import Plugins
 from stellarstream_core.runtime import Runtime
@@ -510,3 +512,67 @@ def test_who_does_not_run_is_not_waited_for(tmp_path):
     with pytest.raises(NotRunningError, match=re.escape(str(tmp_path))):
         Control(tmp_path).call("status")
     assert time.monotonic() - began < 1
+
+
+# --- what does not answer ---------------------------------------------------------------------------
+
+
+def test_down_waits_for_a_circusd_that_is_busy(place):
+    assert place.stellarstream("up", "--workers", "1").returncode == 0
+    supervisor = psutil.Process(supervisor_pid(place.run_dir))
+    supervisor.suspend()
+    later = threading.Timer(TIMEOUT_SECONDS + 2, supervisor.resume)
+    later.start()
+    try:
+        down = place.stellarstream("down")
+    finally:
+        later.join()
+    assert (down.returncode, down.stdout) == (0, "Ended.\n"), down.stderr
+    assert not place.running()
+
+
+def test_a_circusd_that_takes_no_command_is_ended_by_a_signal(place, monkeypatch):
+    assert place.stellarstream("up", "--workers", "1").returncode == 0
+    processes = processes_of(supervisor_pid(place.run_dir))
+
+    def refuses(self, command, **_):
+        raise ClusterError(f"circusd does not answer '{command}': Timed out.")
+
+    monkeypatch.setattr(Control, "call", refuses)
+    assert ending.end_whatever(place.control)
+    assert living(processes) == []
+    assert not place.running()
+    with pytest.raises(ClusterError, match="Timed out"):
+        ending.end_whatever(place.control)  # nobody is there to be told
+
+
+def test_alerts_cannot_be_posted_to_a_file(place):
+    up = place.stellarstream("up", ALERT_WEBHOOK="file:///etc/hostname-of-mine")
+    assert up.returncode == 2
+    assert "alert_webhook: it is no http or https address" in up.stderr
+    assert "hostname-of-mine" not in up.stderr
+    assert not place.running()
+
+
+def test_the_slot_for_more_is_not_said_to_be_started_without_a_command(place):
+    place.start()
+    for command in ("start", "restart"):
+        refused = place.stellarstream("cluster", "ctl", command, "worker")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "The slot 'worker' has no command: STELLARSTREAM_WORKER was not set" in refused.stderr
+    assert place.stellarstream("cluster", "ctl", "start", "indexer").returncode == 0
+
+
+def test_a_stopped_process_that_outlives_its_supervisor_is_named_to_whoever_starts_it_again(place, monkeypatch):
+    place.start()
+    stopped = min(place.ready_pids("api"))
+    psutil.Process(stopped).suspend()
+    place.process.kill()
+    place.process.wait()
+    until(lambda: {one.pid for one in read_presences(place.run_dir)} == {stopped})
+    monkeypatch.setattr(starting, "ORPHAN_SECONDS", 0.1)
+    with pytest.raises(UsageError, match=f"still there: {stopped}") as refused:
+        starting.clear_the_way(place.environment)
+    assert "kill -9 where that does nothing" in refused.value.help
+    psutil.Process(stopped).kill()
+    starting.clear_the_way(place.environment)

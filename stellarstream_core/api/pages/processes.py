@@ -18,6 +18,7 @@ _WORDS = {
     State.STARTING: "starting",
     State.WAITING: "waiting for another one to end",
     State.STANDBY: "standing by for one on another machine",
+    State.NO_DATABASE: "waiting for its database",
     State.READY: "ready",
     State.RENEWING: "taking new code",
     State.DRAINING: "finishing its work",
