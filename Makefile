@@ -41,7 +41,7 @@ $(VENV)/.demo: $(BIN)/python setup.cfg setup.py pyproject.toml
 	$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python setup.cfg setup.py pyproject.toml
+$(VENV)/.test: $(BIN)/python setup.cfg setup.py pyproject.toml contrib/nebula-client/pyproject.toml
 	@echo "installing into $(VENV), once ..."
-	$(BIN)/python -m pip install -qq --editable '.[test]'
+	$(BIN)/python -m pip install -qq --editable '.[test]' --editable './contrib/nebula-client[stellar]'
 	@touch $@ $(VENV)/.demo

@@ -1,0 +1,55 @@
+"""Fixtures of the SDKs' tests: one real deployment for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.sdk.faults import FaultServer
+from tests.sdk.kit import KINDS, Deployment, deployment
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory) -> Iterator[Deployment]:
+    """A real network with a real service that indexes it."""
+    with deployment(tmp_path_factory.mktemp("sdk")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def busy(tmp_path_factory) -> Iterator[Deployment]:
+    """A network on which all sorts of things happen by themselves."""
+    with deployment(tmp_path_factory.mktemp("busy"), transactions=6, ledgers=120) as running:
+        yield running
+
+
+@pytest.fixture(params=list(KINDS))
+def client_of(request) -> Iterator[Callable[..., Any]]:
+    """Return a function that makes a client of either kind; its calls wait, whatever it is."""
+    with ExitStack() as stack:
+
+        def make(url: str, **options: Any) -> Any:
+            client = KINDS[request.param](url, **options)
+            stack.callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def faults() -> Iterator[FaultServer]:
+    """A service that does what it is told to, and nothing else."""
+    server = FaultServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(deployed) -> Iterator[FaultServer]:
+    """The real service, with failures in between where they are laid out."""
+    server = FaultServer(deployed.url)
+    yield server
+    server.stop()
