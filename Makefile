@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# tests wait more than they compute: three at a time keep two cores busy
-PYTEST_ARGS ?= -n 3
+# tests wait more than they compute: three at a time keep two cores busy; each begins with a part of its own, so that
+# those that wait run beside those that compute, and who is done takes over from the others
+PYTEST_ARGS ?= -n 3 --dist worksteal
 
 .PHONY: help demo test lint types bench clean
 

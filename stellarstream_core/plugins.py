@@ -267,13 +267,15 @@ class Plugins:
         """
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
-        points = sorted(entry_points(group=GROUP) if found is None else found, key=_order)
+        origin = _Origins()
+        points = sorted(
+            entry_points(group=GROUP) if found is None else found,
+            key=lambda point: (origin.of(point)[0] != BUILT_IN, point.name),
+        )
         allow = None if allowed is None else set(allowed)
         if allow is not None:
             _refuse_unknown(allow, {point.name for point in points})
-        plugins = [
-            Plugin(point.name, _distribution(point), point.dist.version if point.dist else "") for point in points
-        ]
+        plugins = [Plugin(point.name, *origin.of(point)) for point in points]
         for plugin in plugins:
             if built_in_only and not plugin.built_in:
                 plugin.state = "switched off"
@@ -432,12 +434,19 @@ def _refuse_taken(
             models.add(result.model)
 
 
-def _order(point: EntryPoint) -> tuple[bool, str]:
-    return _distribution(point) != BUILT_IN, point.name
+class _Origins:
+    """Where plugins come from. Each distribution's metadata is parsed once."""
 
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, str]] = {}
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+    def of(self, point: EntryPoint) -> tuple[str, str]:
+        """Return name and version of the distribution that brings a plugin, two empty texts where none does."""
+        if point.dist is None:
+            return "", ""
+        if id(point.dist) not in self._known:  # the points keep their distributions, so it stays this one's
+            self._known[id(point.dist)] = point.dist.name, point.dist.version
+        return self._known[id(point.dist)]
 
 
 def _refuse_unknown(allowed: set[str], installed: set[str]) -> None:

@@ -8,15 +8,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
-from tests.once import starts_share  # noqa: F401 - a fixture
 from tests.paths import ROOT, memory, missing
 from tests.postgres import NoPostgresError, server_url, throw_away_database
+
+if TYPE_CHECKING:
+    import psycopg
 
 # for tmp_path, for the processes that tests start, and for the workers of pytest-xdist
 if "TMPDIR" not in os.environ and (quick := memory()):
@@ -56,24 +60,39 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _shared_database(postgres_server: str) -> Iterator[str]:
-    with throw_away_database(postgres_server) as url:
-        yield url
+def _shared_database(postgres_server: str) -> Iterator[tuple[str, psycopg.Connection]]:
+    """A database, and a connection that makes schemas in it."""
+    import psycopg
+
+    with throw_away_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
+        yield url, connection
 
 
 @pytest.fixture(scope="session")
 def prepared_database(postgres_server: str) -> Iterator[str]:
     """The name of a database to copy: it has the tables of all built-in plugins, and nothing in them."""
+    with throw_away_database(postgres_server) as url:
+        _prepare(url)
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture(scope="session")
+def prepared_file(tmp_path_factory) -> Path:
+    """The same on SQLite."""
+    path = tmp_path_factory.mktemp("prepared") / "prepared.db"
+    _prepare(f"sqlite:///{path}")
+    return path
+
+
+def _prepare(url: str) -> None:
     from stellarstream_core.plugins import CORE_MODELS, Plugins
     from stellarstream_core.settings import load_settings
 
     plugins = Plugins.load(built_in_only=True)
-    with throw_away_database(postgres_server) as url:
-        models = [CORE_MODELS, *plugins.models()]
-        storage = plugins.storages()["postgresql"].open(url, load_settings(environ={}), models)
-        storage.migrate()
-        storage.close()
-        yield urlsplit(url).path.removeprefix("/")
+    models = [CORE_MODELS, *plugins.models()]
+    storage = plugins.storages()[urlsplit(url).scheme].open(url, load_settings(environ={}), models)
+    storage.migrate()
+    storage.close()
 
 
 @pytest.fixture
@@ -98,12 +117,10 @@ def postgres_database(postgres_server: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def postgres_url(_shared_database: str) -> Iterator[str]:
+def postgres_url(_shared_database: tuple[str, psycopg.Connection]) -> Iterator[str]:
     """The URL of an empty schema in a shared database: quicker than a database of its own."""
-    import psycopg
-
+    url, connection = _shared_database
     name = f"test_{uuid4().hex[:16]}"
-    with psycopg.connect(_shared_database, autocommit=True) as connection:
-        connection.execute(f'CREATE SCHEMA "{name}"')
-        yield f"{_shared_database}?options={quote(f'-csearch_path={name}')}"
-        connection.execute(f'DROP SCHEMA "{name}" CASCADE')
+    connection.execute(f'CREATE SCHEMA "{name}"')
+    yield f"{url}?options={quote(f'-csearch_path={name}')}"
+    connection.execute(f'DROP SCHEMA "{name}" CASCADE')

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -31,27 +31,64 @@ class NoPostgresError(Exception):
 def server_url(folder: str = "/tmp") -> Iterator[str]:
     """Yield the URL of a server to make databases on; one that is started keeps its files below ``folder``."""
     named = os.environ.get(ENVIRONMENT)
-    if named:
-        yield named
-        return
-    with _cluster(_binaries(), folder) as url:
-        yield url
+    with nullcontext(named) if named else _cluster(_binaries(), folder) as url:
+        try:
+            yield url
+        finally:
+            if administrator := _ADMINISTRATORS.pop(url, None):
+                administrator.close()
 
 
 @contextmanager
 def throw_away_database(server: str, template: str = "template0") -> Iterator[str]:
-    """Yield the URL of a new database, empty or a copy of the one named; drop it afterwards."""
-    import psycopg
-
-    name = f"stellarstream_test_{uuid4().hex[:16]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        copying = "STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {copying}')
+    """Yield the URL of a new database, empty or a copy of the one named; it is dropped afterwards."""
+    administrator = _ADMINISTRATORS.get(server)
+    if administrator is None or administrator.closed:
+        administrator = _ADMINISTRATORS[server] = _Administrator(server)
+    name = administrator.create(template)
     try:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        administrator.leave(name)
+
+
+class _Administrator:
+    """One connection that creates and drops databases.
+
+    A database is dropped when the next one is wanted: PostgreSQL takes a tenth of a second where a connection to it
+    has only just been closed.
+    """
+
+    def __init__(self, server: str) -> None:
+        import psycopg
+
+        self._connection = psycopg.connect(server, autocommit=True)
+        self._left: list[str] = []
+        self._copying = "STRATEGY FILE_COPY" if self._connection.info.server_version >= 150_000 else ""
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    def create(self, template: str) -> str:
+        self._drop()
+        name = f"stellarstream_test_{uuid4().hex[:16]}"
+        self._connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._copying}')
+        return name
+
+    def leave(self, name: str) -> None:
+        self._left.append(name)
+
+    def close(self) -> None:
+        self._drop()
+        self._connection.close()
+
+    def _drop(self) -> None:
+        while self._left:
+            self._connection.execute(f'DROP DATABASE IF EXISTS "{self._left.pop()}" WITH (FORCE)')
+
+
+_ADMINISTRATORS: dict[str, _Administrator] = {}
 
 
 def _binaries() -> Path:

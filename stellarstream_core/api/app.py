@@ -48,20 +48,29 @@ def all_routes(plugins: Plugins) -> tuple[Route, ...]:
     out with everything it offers.
     """
     own = {route.name for route in CORE_ROUTES}
-    for name, route in plugins.routes().items():
+    offered = plugins.routes()
+    together = (*CORE_ROUTES, *offered.values())
+    each = not _can_be_described(together)  # then one by one, to find whose it is
+    broken = False
+    for name, route in offered.items():
         try:
             if name in own:
                 raise ValueError(f"the route {name} is the framework's own")
-            _try(route)
+            web.UrlDispatcher().add_route(route.method, route.full_path, _no_head)
+            if each:
+                describe([route], public_url="http://localhost")
         except FAULTS as error:  # whatever is wrong with it, the others are served
             plugins.blame("register_routes", name, error)
-    return (*CORE_ROUTES, *plugins.routes().values())
+            broken = True
+    return (*CORE_ROUTES, *plugins.routes().values()) if broken else together
 
 
-def _try(route: Route) -> None:
-    """Raise what describing and adding a route would raise."""
-    describe([route], public_url="http://localhost")
-    web.UrlDispatcher().add_route(route.method, route.full_path, _no_head)
+def _can_be_described(routes: Sequence[Route]) -> bool:
+    try:
+        describe(routes, public_url="http://localhost")
+    except FAULTS:
+        return False
+    return True
 
 
 def build_app(api: ApiService) -> web.Application:

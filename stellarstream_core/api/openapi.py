@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -131,8 +132,8 @@ class _Schemas:
             for answer in (route.answer, *route.also.values()):
                 if _is_model(answer):
                     wanted[answer, "serialization"] = None
-        self._references, top = models_json_schema(list(wanted), by_alias=True, ref_template=REFERENCE)
-        self.definitions: dict[str, Any] = top.get("$defs", {})
+        self._references, definitions = _models_schemas(tuple(wanted))
+        self.definitions: dict[str, Any] = dict(definitions)
 
     def of(self, model: Any, mode: JsonSchemaMode) -> dict[str, Any]:
         """Return the schema of a model, as a reference; of another type, as it is."""
@@ -146,8 +147,8 @@ class _Schemas:
         """Return a model's fields as parameters."""
         if model is Nothing:
             return []
-        schema = model.model_json_schema(by_alias=True, mode="validation", ref_template=REFERENCE)
-        self.definitions |= schema.pop("$defs", {})
+        schema = _parameters_schema(model)
+        self.definitions |= schema.get("$defs", {})
         required = set(schema.get("required", ()))
         found = []
         for name, field in schema.get("properties", {}).items():
@@ -162,6 +163,24 @@ class _Schemas:
                 entry["description"] = field["description"]
             found.append(entry)
         return found
+
+
+# Plugins' routes are described once to see whether they can be, and again to be told of: what pydantic says of models,
+# most of the work, stays the same. It is shared, so nobody may write into it.
+
+
+@lru_cache(maxsize=4)
+def _models_schemas(
+    wanted: tuple[tuple[Any, JsonSchemaMode], ...],
+) -> tuple[Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]], Mapping[str, Any]]:
+    """Return references to the schemas of models, and the schemas by name."""
+    references, top = models_json_schema(list(wanted), by_alias=True, ref_template=REFERENCE)
+    return references, top.get("$defs", {})
+
+
+@lru_cache(maxsize=128)
+def _parameters_schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema(by_alias=True, mode="validation", ref_template=REFERENCE)
 
 
 def _operation(route: Route, schemas: _Schemas, found: Sequence[type[ApiProblem]]) -> dict[str, Any]:
@@ -214,11 +233,12 @@ def _responses(route: Route, schemas: _Schemas, found: Sequence[type[ApiProblem]
     responses: dict[str, Any] = {str(route.status): good}
     if route.method == "GET" and route.answer is not None:
         responses["304"] = {"description": "what the client holds is still right"}
-    kinds = dict.fromkeys((*EVERYWHERE, *(WITH_BODY if route.body is not None else ()), *found))
-    for status in sorted({kind.status for kind in kinds}):
-        codes = sorted({kind.code for kind in kinds if kind.status == status})
+    codes: dict[int, set[str]] = {}
+    for kind in (*EVERYWHERE, *(WITH_BODY if route.body is not None else ()), *found):
+        codes.setdefault(kind.status, set()).add(kind.code)
+    for status, named in sorted(codes.items()):
         responses[str(status)] = {
-            "description": "; ".join(f"[{code}]({page_of(code)})" for code in codes),
+            "description": "; ".join(f"[{code}]({page_of(code)})" for code in sorted(named)),
             "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
         }
     for other, answer in route.also.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from types import MappingProxyType
@@ -25,13 +26,13 @@ SIGNING = "SBZXIZLMNRQXE43UOJSWC3JAORSXG5DTEBZWSZ3ONFXGOIDLMV4SCJLP"
 
 
 @pytest.fixture
-def sqlite_url(tmp_path) -> str:
-    return f"sqlite:///{tmp_path / 'api.db'}"
+def sqlite_url(tmp_path, prepared_file) -> str:
+    return f"sqlite:///{shutil.copyfile(prepared_file, tmp_path / 'api.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request) -> str:
-    """The URL of a database with nothing in it, on SQLite and on PostgreSQL; there it has its tables already."""
+    """The URL of a database that has its tables and nothing in them, on SQLite and on PostgreSQL."""
     return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "prepared_postgres_url")
 
 

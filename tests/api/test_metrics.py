@@ -23,7 +23,7 @@ from stellarstream_core.api import metrics_folder
 from stellarstream_core.api.metrics import Facts, Metrics
 from stellarstream_core.api.metrics_folder import PAST_FILE, ROOM, MetricsFolder
 from stellarstream_core.errors import StorageError
-from tests.commands import Started
+from tests import commands
 from tests.paths import ROOT
 
 REQUESTS = "stellarstream_http_requests_total"
@@ -196,7 +196,8 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         pipe = subprocess.PIPE
-        self.process = Started("tests.api.metrics_worker", str(folder), stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+        worker = ("tests.api.metrics_worker", str(folder))
+        self.process = commands.module(*worker, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
 
     def started(self) -> Worker:
         assert self.process.stdout.readline() == "shared\n"

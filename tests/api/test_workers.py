@@ -16,11 +16,12 @@ from stellar_sdk import Keypair
 from stellarstream_core.api.auth.key_store import create_key
 from stellarstream_core.settings import NETWORKS
 from stellarstream_core.testing.scripted import made_event
+from tests import commands
 from tests.api.auth.kit import signed
 from tests.api.conftest import store
 from tests.api.kit import HISTORY, SECRET, SIGNING, A, B, C, Said, Wire, runtime_of
 from tests.api.test_logins import new_node
-from tests.api.workers import Worker, Workers, from_nothing, settings_of, until, workers_on_one_socket
+from tests.api.workers import Worker, Workers, settings_of, until, workers_on_one_socket
 
 JSON = "Content-Type: application/json"
 ORDER = b'{"amount":"1"}'
@@ -191,7 +192,7 @@ def test_what_is_no_listening_socket_is_refused(tmp_path):
 
 @pytest.fixture
 def alone(tmp_path, storage, database_url) -> Iterator[tuple[Worker, tuple[str, int]]]:
-    worker = Worker(tmp_path / "alone", "--port", "0", begin=from_nothing, **settings_of(database_url))
+    worker = Worker(tmp_path / "alone", "--port", "0", begin=commands.from_nothing, **settings_of(database_url))
     address = worker.wait_until_ready().rpartition(":")[2]
     yield worker, ("127.0.0.1", int(address))
     worker.kill()

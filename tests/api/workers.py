@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,10 +17,6 @@ from tests.api.kit import SECRET, SIGNING, Said, Wire
 from tests.paths import ROOT
 
 READY = "Serving "
-
-
-def from_nothing(*arguments: str, **options) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *arguments], **options)
 
 
 class Worker:

@@ -60,9 +60,9 @@ class Node:
         assert self._ready.wait(30)
 
     async def _serve(self) -> None:
-        from stellarstream_sandbox.network import SandboxNetwork
+        from tests.sandbox.ready import ready
 
-        async with SandboxNetwork(self._config) as self.network:
+        async with ready(self._config) as self.network:
             self.url = self.network.url
             self.contracts = self.network.contracts
             self._ready.set()

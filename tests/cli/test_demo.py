@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 import tomllib
@@ -32,10 +31,6 @@ def start(tmp_path: Path, *args: str, begin=commands.start) -> subprocess.Popen:
     environment |= {"PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     return begin("demo", *args, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-def from_nothing(*args: str, **options) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *args], **options)
 
 
 def asked(database: Path, question: str) -> object:
@@ -195,7 +190,7 @@ def test_any_folder_name_will_do(shown, invoke, tmp_path):
 
 def test_every_line_fits_a_terminal_of_80_columns(tmp_path, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
-    running = start(tmp_path, "--close-time", "0.2", begin=from_nothing)
+    running = start(tmp_path, "--close-time", "0.2", begin=commands.from_nothing)
     lines = []
     for line in running.stdout:
         lines.append(line.rstrip("\n"))

@@ -26,11 +26,11 @@ from stellarstream_core.testing.scripted import PASSPHRASE, ScriptedSource, made
 
 A = made_contract(1)
 SCOPE = Scope.of([A])
-HISTORY = made_history(LedgerRange(1, 30_500), [A], seed=3)
+HISTORY = made_history(LedgerRange(1, 400), [A], seed=3)
 
 
 def source(**script) -> ScriptedSource:
-    return ScriptedSource(**{"history": HISTORY[:400], "latest": 60, **script})
+    return ScriptedSource(**{"history": HISTORY, "latest": 60, **script})
 
 
 async def run(storage, *sources, stop: asyncio.Event | None = None, passphrase=PASSPHRASE, **request):
@@ -148,7 +148,7 @@ async def test_stopping_keeps_what_is_committed_and_names_the_rest(storage):
                     stop.set()
                     await asyncio.sleep(30)
 
-    report = await asyncio.wait_for(run(storage, Slow(HISTORY[:400], 60), first=1, stop=stop), 5)
+    report = await asyncio.wait_for(run(storage, Slow(HISTORY, 60), first=1, stop=stop), 5)
     assert report.exit_code is ExitCode.INCOMPLETE
     assert {gap["reason"] for gap in report.to_json()["gaps"]} == {"interrupted"}
     again = await run(storage, source(), first=1)
@@ -204,11 +204,12 @@ async def test_another_hash_at_an_anchor_is_a_network_reset_and_deletes_nothing(
 
 
 async def test_a_tip_far_below_what_is_stored_is_a_reset_and_a_slightly_lower_one_is_lag(storage):
-    high = ScriptedSource(HISTORY, 30_200, window=10_000)
+    late = made_history(LedgerRange(29_990, 30_210), [A], seed=3)
+    high = ScriptedSource(late, 30_200, window=10_000)
     await run(storage, high, first=30_000)
     with pytest.raises(NetworkResetError, match="began again"):
         await run(storage, source(latest=100, oldest=90), first=95)
-    lagging = ScriptedSource(HISTORY, 30_150)
+    lagging = ScriptedSource(late, 30_150)
     report = await run(storage, lagging)
     assert report.exit_code is ExitCode.OK
 
@@ -259,7 +260,7 @@ async def test_a_ledger_that_a_node_announced_but_did_not_have_is_asked_for_agai
             async for item in ScriptedSource.windows(self, wanted, scope):
                 yield item
 
-    moving = Lagging(HISTORY[:400], 61)
+    moving = Lagging(HISTORY, 61)
     asyncio.get_running_loop().call_later(0.2, setattr, moving, "latest", 70)
     report = await asyncio.wait_for(run(storage, moving, first=55, last=70, follow=True), 10)
     assert report.to_json()["covered"] == [[55, 70]]
@@ -281,7 +282,7 @@ async def test_an_impossible_tip_told_once_does_not_end_following(storage):
                     LedgerRange(max(wanted.first, self.latest + 1), wanted.last), scope, Reason.BEYOND_TIP, ""
                 )
 
-    boasting = Boasting(HISTORY[:400], 60)
+    boasting = Boasting(HISTORY, 60)
     asyncio.get_running_loop().call_later(0.2, setattr, boasting, "latest", 100)
     report = await asyncio.wait_for(run(storage, boasting, first=50, last=100, follow=True), 10)
     assert report.to_json()["covered"] == [[50, 100]]
@@ -302,7 +303,7 @@ async def test_one_failed_look_at_the_tip_does_not_end_following(storage):
                 raise SourceError("a hiccup")
             return reach
 
-    report = await asyncio.wait_for(run(storage, Hiccup(HISTORY[:400], 60), first=50, last=60, follow=True), 10)
+    report = await asyncio.wait_for(run(storage, Hiccup(HISTORY, 60), first=50, last=60, follow=True), 10)
     assert report.exit_code is ExitCode.OK
 
 
@@ -316,7 +317,7 @@ async def test_failed_ranges_are_tried_again_beside_the_tip_not_before_it(storag
             async for item in ScriptedSource.windows(self, wanted, scope):
                 yield item
 
-    moving = Tough(HISTORY[:400], 60, refused=RangeSet([(41, 45)]))
+    moving = Tough(HISTORY, 60, refused=RangeSet([(41, 45)]))
 
     async def close_ledgers() -> None:
         while moving.latest < 90:

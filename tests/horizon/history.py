@@ -122,6 +122,7 @@ def _raw(value) -> bytes:
     return a2b_base64(value) if isinstance(value, str) else value
 
 
+@cache
 def pubnet_ledger(sequence: int) -> HeldLedger:
     """Return a recorded pubnet ledger, taken apart by stellar-sdk."""
     from stellar_sdk import xdr

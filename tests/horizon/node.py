@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import orjson
@@ -21,6 +21,8 @@ from tests.horizon.history import HeldLedger, HeldTransaction, History
 ACCOUNT = "GA7QYNF7SOWQ3GLR2BGMZEHXAVIRZA4KVWLTJJFC7MGXUA74P7UJVSGZ"
 HELLO = b'retry: 1000\nevent: open\ndata: "hello"\n\n'
 BYEBYE = b'retry: 10\nevent: close\ndata: "byebye"\n\n'
+Resource = tuple[int, Callable[[], dict[str, Any]]]
+"""A paging token, and what makes its record."""
 
 
 class Fault(Enum):
@@ -321,17 +323,16 @@ class HorizonNode:
             case [""]:
                 return self._root(oldest, latest)
             case ["ledgers"]:
-                return self._page(request, self._ledgers(oldest, latest), oldest, fault)
+                return self._page(request, self._shown(oldest, latest), self._ledger, oldest, fault)
             case ["ledgers", sequence]:
                 found = self._one_ledger(int(sequence), oldest, latest)
                 (found,) = _spoiled(fault, [found], self.history)
                 return found
             case ["ledgers", sequence, "transactions"]:
                 self._one_ledger(int(sequence), oldest, latest)
-                return self._page(request, self._transactions([int(sequence)], request), oldest, fault)
+                return self._page(request, [int(sequence)], self._transactions, oldest, fault)
             case ["transactions"]:
-                shown = [ledger for ledger in range(oldest, latest + 1) if ledger not in self.holes]
-                return self._page(request, self._transactions(shown, request), oldest, fault)
+                return self._page(request, self._shown(oldest, latest), self._transactions, oldest, fault)
         raise ProblemError(404)
 
     def _root(self, oldest: int, latest: int) -> dict[str, Any]:
@@ -359,22 +360,29 @@ class HorizonNode:
             raise ProblemError(404)
         return self._ledger_record(self.history.ledgers[sequence])
 
-    def _ledgers(self, oldest: int, latest: int) -> list[tuple[int, Callable[[], dict[str, Any]]]]:
-        shown = [ledger for ledger in range(oldest, latest + 1) if ledger not in self.holes]
-        return [(ledger << 32, lambda one=ledger: self._ledger_record(self.history.ledgers[one])) for ledger in shown]
+    def _shown(self, oldest: int, latest: int) -> list[int]:
+        return [ledger for ledger in range(oldest, latest + 1) if ledger not in self.holes]
 
-    def _transactions(self, shown: list[int], request: web.Request) -> list[tuple[int, Callable[[], dict[str, Any]]]]:
+    def _ledger(self, sequence: int, _request: web.Request) -> list[Resource]:
+        return [(sequence << 32, lambda: self._ledger_record(self.history.ledgers[sequence]))]
+
+    def _transactions(self, sequence: int, request: web.Request) -> list[Resource]:
         with_failed = request.query.get("include_failed") == "true"
+        ledger = self.history.ledgers[sequence]
         return [
-            (token, lambda ledger=ledger, one=one, token=token: self._transaction_record(ledger, token, one))
-            for ledger in (self.history.ledgers[sequence] for sequence in shown)
-            for token, one in (
-                (ledger.sequence << 32 | order << 12, one) for order, one in enumerate(ledger.transactions, 1)
-            )
+            (token, lambda one=one, token=token: self._transaction_record(ledger, token, one))
+            for token, one in ((sequence << 32 | order << 12, one) for order, one in enumerate(ledger.transactions, 1))
             if with_failed or one.succeeded
         ]
 
-    def _page(self, request: web.Request, resources, oldest: int, fault: Fault | None) -> dict[str, Any]:
+    def _page(
+        self,
+        request: web.Request,
+        shown: list[int],
+        of_ledger: Callable[[int, web.Request], list[Resource]],
+        oldest: int,
+        fault: Fault | None,
+    ) -> dict[str, Any]:
         limit = int(request.query.get("limit", 10))
         if limit > self.max_limit:
             raise ProblemError(
@@ -388,11 +396,13 @@ class HorizonNode:
                 after = (oldest << 32) - 1
             if fault is Fault.CLAMPED:
                 after = (oldest + 3 << 32) - 1
-            chosen = [build for token, build in resources if token > after][:limit]
+            held = (of_ledger(ledger, request) for ledger in shown if ledger >= after >> 32)
+            found = (build for resources in held for token, build in resources if token > after)
         else:
             below = int(cursor or 2**63 - 1)
-            chosen = [build for token, build in reversed(resources) if token < below][:limit]
-        records = [build() for build in chosen]
+            held = (of_ledger(ledger, request) for ledger in reversed(shown) if ledger <= below >> 32)
+            found = (build for resources in held for token, build in reversed(resources) if token < below)
+        records = [build() for build in islice(found, limit)]
         if fault is Fault.SHORT_PAGE:
             records = records[: max(1, len(records) // 3)]
         records = _spoiled(fault, records, self.history)

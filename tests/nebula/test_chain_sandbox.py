@@ -22,6 +22,7 @@ from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.network import SandboxNetwork
 from stellarstream_soroban_rpc.chain_client import SorobanRpcChainClient
 from stellarstream_soroban_rpc.settings import SECTION, SorobanRpcSettings
+from tests.sandbox.ready import ready
 
 QUIET = SandboxConfig(ledgers=200, genesis_time=1_800_000_000, port=0, live=False)
 LIVE = SandboxConfig(ledgers=60, close_time=0.3, port=0, transactions=0, burst_every=0)
@@ -30,7 +31,7 @@ LIVE = SandboxConfig(ledgers=60, close_time=0.3, port=0, transactions=0, burst_e
 
 @pytest.fixture
 async def network() -> AsyncIterator[SandboxNetwork]:
-    async with SandboxNetwork(QUIET) as made:
+    async with ready(QUIET) as made:
         yield made
 
 

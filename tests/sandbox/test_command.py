@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,10 +14,6 @@ import pytest
 
 from tests import commands
 from tests.sandbox.conftest import call
-
-
-def from_nothing(*arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "stellarstream_core.cli", *arguments], **options)
 
 
 def environment() -> dict[str, str]:
@@ -54,7 +49,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_says_what_it_is_serves_and_ends_when_asked(start, number):
-    process = start("--port", "0", "--ledgers", "20", "--seed", "3", begin=from_nothing)
+    process = start("--port", "0", "--ledgers", "20", "--seed", "3", begin=commands.from_nothing)
     text = read_until(process, "Ctrl-C ends it.")
     assert "a simulation on this machine" in text.splitlines()[0]
     (url,) = re.findall(r"^JSON-RPC +(http://127\.0\.0\.1:\d+)$", text, re.MULTILINE)

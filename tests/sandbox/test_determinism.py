@@ -7,10 +7,12 @@ import sys
 from hashlib import sha256
 
 import pytest
+from stellar_sdk import StrKey
 
 from stellarstream_sandbox.config import FIRST_LEDGER, SandboxConfig
 from stellarstream_sandbox.dice import Dice
 from tests.sandbox.conftest import GENESIS_TIME, closed
+from tests.sandbox.ready import grown
 
 DIGEST = """
 from hashlib import sha256
@@ -41,6 +43,16 @@ def test_a_seed_keeps_its_ledgers_from_one_python_to_the_next():
     # Changes only when what the sandbox generates changes on purpose.
     _, ledgers = closed(SandboxConfig(ledgers=30, genesis_time=GENESIS_TIME, burst_every=20, burst_events=50))
     assert ledgers[-1].hash.hex() == "7e3fec16ce97275998ad3e42e020e0fd75ca3c8dcbb6e8fad27ad42244ca5627"
+
+
+def test_copies_of_a_closed_history_go_on_like_a_network_that_closed_it_itself():
+    config = SandboxConfig(ledgers=30, genesis_time=GENESIS_TIME)
+    closed_itself, _ = closed(config)
+    ends = []
+    for simulation in (grown(config), closed_itself, grown(config)):
+        simulation.friendbot.fund(StrKey.encode_ed25519_public_key(bytes(32)))
+        ends.append([simulation.close_ledger(burst).meta for burst in (0, 20, 0, 0)])
+    assert ends[0] == ends[1] == ends[2]
 
 
 def test_another_seed_is_another_network():

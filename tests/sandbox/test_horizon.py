@@ -21,6 +21,7 @@ from stellarstream_sandbox.horizon.rate_limit import RateLimiter
 from stellarstream_sandbox.network import SandboxNetwork
 from tests.paths import fixture
 from tests.sandbox.conftest import GENESIS_TIME, call
+from tests.sandbox.ready import ready
 
 CONFIG = SandboxConfig(ledgers=60, genesis_time=GENESIS_TIME, port=0, live=False)
 LAST = 61
@@ -28,7 +29,7 @@ LAST = 61
 
 @pytest.fixture
 async def network():
-    async with SandboxNetwork(CONFIG) as running:
+    async with ready(CONFIG) as running:
         yield running
 
 

@@ -13,8 +13,8 @@ from stellar_sdk.client.response import Response
 from stellar_sdk.exceptions import AccountNotFoundException, SorobanRpcErrorResponse
 
 from stellarstream_sandbox.config import SandboxConfig
-from stellarstream_sandbox.network import SandboxNetwork
 from tests.sandbox.conftest import GENESIS_TIME
+from tests.sandbox.ready import ready
 
 CONFIG = SandboxConfig(ledgers=60, genesis_time=GENESIS_TIME, port=0, live=False)
 
@@ -41,7 +41,7 @@ class PlainClient(BaseAsyncClient):
 
 @pytest.fixture
 async def network():
-    async with SandboxNetwork(CONFIG) as running:
+    async with ready(CONFIG) as running:
         yield running
 
 

@@ -1,7 +1,8 @@
-"""A process that commits windows of a made history: ``python -m tests.sql.committer URL SEED FIRST LAST [LIES]``.
+"""A process that commits windows of a made history: ``python -m tests.sql.committer URL SEED FIRST LAST [HOW]``.
 
-It prints a line before the first commit and one after each. Windows come in an order of the seed's, and overlap. With
-``LIES`` every seventh event is offered with another value.
+It prints a line before the first commit and one after each. Windows come in an order of the seed's, and overlap. Where
+``HOW`` is ``lies`` every seventh event is offered with another value; where it is ``in step`` each line fills a pipe of
+one page, so that it is never more than two commits ahead of who reads it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from stellarstream_core.testing.storage_conformance import A, window
 from tests.sql.conftest import open_url
 
 FIRST, LAST = 1, 600
+PAGE = 4096
 HISTORY = made_history(LedgerRange(FIRST, LAST), [A], seed=5)
 
 
@@ -33,13 +35,14 @@ def windows(seed: int, first: int, last: int, lies: bool = False) -> list:
     return made
 
 
-def main(url: str, seed: str, first: str, last: str, lies: str = "") -> None:
+def main(url: str, seed: str, first: str, last: str, how: str = "") -> None:
+    width = PAGE - 1 if how == "in step" else 0
     with closing(open_url(url)) as storage:
-        to_commit = windows(int(seed), int(first), int(last), bool(lies))
-        print("ready", flush=True)
+        to_commit = windows(int(seed), int(first), int(last), how == "lies")
+        print("ready".ljust(width), flush=True)
         for one in to_commit:
             storage.commit(one)
-            print("committed", flush=True)
+            print("committed".ljust(width), flush=True)
 
 
 if __name__ == "__main__":

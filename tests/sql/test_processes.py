@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import sqlite3
 import subprocess
@@ -17,15 +18,16 @@ from stellarstream_core.scope import Scope
 from stellarstream_core.storage import Anchor
 from stellarstream_core.testing.storage_conformance import ALL, A, stored
 from stellarstream_sql.storage import open_sqlite
-from tests.commands import Started
+from tests import commands
 from tests.paths import ROOT
-from tests.sql.committer import FIRST, HISTORY, LAST
+from tests.sql.committer import FIRST, HISTORY, LAST, PAGE
 
 KILLS = 8
 
 
 def start(url: str, *arguments: object) -> subprocess.Popen:
-    return Started("tests.sql.committer", url, *map(str, arguments), stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    pipe = subprocess.PIPE
+    return commands.module("tests.sql.committer", url, *map(str, arguments), stdout=pipe, text=True, cwd=ROOT)
 
 
 def assert_whole(storage) -> RangeSet:
@@ -50,7 +52,9 @@ def test_killed_at_any_instant_leaves_neither_hole_nor_duplicate(storage, databa
     dice = random.Random()  # the instants differ from run to run; what must hold does not
     seen: set[RangeSet] = set()
     for attempt in range(KILLS):
-        process = start(database_url, attempt, FIRST, LAST)
+        process = start(database_url, attempt, FIRST, LAST, "in step")
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PAGE)
         for _ in range(dice.randint(1, 12)):
             assert process.stdout.readline()
         time.sleep(dice.random() * 0.005)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
 
@@ -81,8 +79,8 @@ def test_a_lock_that_comes_in_the_last_moment_is_held(monkeypatch):
 
 
 def test_a_turn_is_kept_until_the_transaction_has_begun_and_no_longer(tmp_path):
-    path = tmp_path / "x.turn"
-    mine, other = Turnstile(path), Turnstile(path)
+    database = tmp_path / "x.db"
+    mine, other = Turnstile(database), Turnstile(database)
     attempts = []
 
     def begin() -> bool:
@@ -99,10 +97,10 @@ def test_a_turn_is_kept_until_the_transaction_has_begun_and_no_longer(tmp_path):
 
 
 def test_a_turn_is_given_back_when_beginning_fails(tmp_path):
-    turnstile = Turnstile(tmp_path / "x.turn")
+    turnstile = Turnstile(tmp_path / "x.db")
     with pytest.raises(KeyError):
         turnstile.pass_through(lambda: {}["none"], 1)
-    assert Turnstile(tmp_path / "x.turn").pass_through(lambda: True, 0)
+    assert Turnstile(tmp_path / "x.db").pass_through(lambda: True, 0)
 
 
 def test_writing_goes_on_where_no_turn_can_be_taken(tmp_path):
@@ -187,12 +185,3 @@ def test_a_change_waits_within_its_bound_for_another_process(tmp_path):
             other.execute("ROLLBACK")
             waiting.join(10)
         assert notes(storage) == [("one", 0)]
-
-
-def test_the_turn_is_a_file_that_another_user_can_share(tmp_path):
-    old = os.umask(0o022)
-    try:
-        assert Turnstile(tmp_path / "x.turn").pass_through(lambda: True, 0)
-    finally:
-        os.umask(old)
-    assert Path(tmp_path / "x.turn").stat().st_mode & 0o777 == 0o644

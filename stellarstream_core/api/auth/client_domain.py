@@ -84,7 +84,7 @@ class ClientDomains:
         self._lookups = threading.BoundedSemaphore(_AT_ONCE)
         self._resolve = resolve or self._resolved
         self._allowed = allowed
-        self._trust = trust or ssl.create_default_context()
+        self._trust = trust
         self._seconds = seconds
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._cache: ExpiringCache[str, _Answer] = ExpiringCache(
@@ -123,7 +123,11 @@ class ClientDomains:
             if not self._allowed(address):
                 raise _RefusedError("not all of its addresses are public")
         connector = aiohttp.TCPConnector(
-            resolver=_Pinned(name, addresses), use_dns_cache=False, ssl=self._trust, force_close=True, limit=1
+            resolver=_Pinned(name, addresses),
+            use_dns_cache=False,
+            ssl=await self._trusted(),
+            force_close=True,
+            limit=1,
         )
         async with (
             aiohttp.ClientSession(
@@ -141,6 +145,12 @@ class ClientDomains:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _RefusedError("compressed")
             return await _at_most(response.content, LARGEST_FILE)
+
+    async def _trusted(self) -> ssl.SSLContext:
+        """Return the machine's certificates, read when they are first needed: it takes 20 ms, and few ever do."""
+        if self._trust is None:
+            self._trust = await asyncio.to_thread(ssl.create_default_context)
+        return self._trust
 
     async def _resolved(self, name: str) -> Sequence[tuple[str, int]]:
         """Ask the machine's resolver, in a thread that nobody waits for: it may take half a minute to give up."""

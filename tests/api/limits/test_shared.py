@@ -20,7 +20,7 @@ from stellarstream_core.api.limits import file as limits_file
 from stellarstream_core.api.limits.file import FILE, FILE_BYTES, HEADER_BYTES
 from stellarstream_core.api.limits.quota import Quota
 from stellarstream_core.api.limits.rate import RateLimiter
-from tests.commands import Started
+from tests import commands
 
 HOURLY = Quota.parse("10/hour")
 
@@ -36,7 +36,8 @@ def warnings():
 
 def hammer(folder: Path, quota: str, seconds: float) -> subprocess.Popen:
     pipe = subprocess.PIPE
-    return Started("tests.api.limits.hammer", str(folder), quota, str(seconds), stdin=pipe, stdout=pipe, text=True)
+    hammering = ("tests.api.limits.hammer", str(folder), quota, str(seconds))
+    return commands.module(*hammering, stdin=pipe, stdout=pipe, text=True)
 
 
 def start_together(processes: list[subprocess.Popen]) -> None:

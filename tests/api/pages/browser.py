@@ -82,12 +82,19 @@ class Watched:
             while not await self.page.evaluate(condition):
                 await asyncio.sleep(0.05)
 
-    async def sound(self) -> None:
-        """Check what holds for every page: nothing wider than the screen, and nothing that axe finds."""
+    async def sound(self, *, alike: bool = True) -> None:
+        """Check what holds for every page: nothing wider than the screen, and nothing that axe finds.
+
+        Without ``alike`` axe sees of many operations in a section only the first one: for a page of 9,000 elements
+        it takes 5 seconds otherwise.
+        """
         from axe_playwright_python.async_playwright import Axe
 
         width = await self.page.evaluate("innerWidth")
         assert await self.page.evaluate("document.documentElement.scrollWidth") <= width
+        if not alike:
+            others = ".operation:nth-of-type(n + 2)"
+            await self.page.evaluate(f"document.querySelectorAll('{others}').forEach(one => one.remove())")
         found = await Axe().run(self.page, options={"runOnly": RULES, "resultTypes": ["violations"]})
         assert found.violations_count == 0, found.generate_report()
 
