@@ -208,7 +208,7 @@ describe("reading", () => {
   });
 
   it("asks for no more pages than it takes", async () => {
-    await using to = await way(({ before }) => answer(200, { items: [before], nextCursor: "c" }));
+    await using to = await way(({ before }) => answer(200, { items: [before], nextCursor: `c${before}` }));
     expect(await clientOf(undefined, {}, to.url).searchStreams("memo", 3)).toEqual([0, 1, 2]);
     expect(to.exchanges).toHaveLength(3);
     expect(to.exchanges[0]?.path).toBe("/streams?q=memo&limit=3");

@@ -58,7 +58,7 @@ async def test_a_thousand_readers_get_all_events_while_they_commit_and_the_loop_
     assert got["digests"] == {path: [digest_of(wanted)] for path, wanted in paths.items()}
     lags.sort()
     assert lags[len(lags) // 2] < 0.02
-    assert lags[len(lags) * 99 // 100] < 0.1
+    assert lags[len(lags) * 99 // 100] < 0.2
 
 
 async def test_a_giant_commit_neither_stalls_the_loop_nor_fills_memory(storage):
@@ -80,7 +80,7 @@ async def test_a_giant_commit_neither_stalls_the_loop_nor_fills_memory(storage):
     assert got["digests"] == {"/live": [digest_of(events)]}
     lags.sort()
     assert lags[len(lags) // 2] < 0.02
-    assert lags[len(lags) * 99 // 100] < 0.1
+    assert lags[len(lags) * 99 // 100] < 0.2
 
 
 async def test_a_thousand_readers_who_come_back_at_once_share_few_connections_and_pages(storage, monkeypatch):
