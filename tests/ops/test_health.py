@@ -165,7 +165,7 @@ def test_a_stuck_process_is_killed_and_no_other(service, webhook):
     until(lambda: len(service.ready_pids("api")) == 2)
     assert before - {stuck} < service.pids("api")
     assert webhook.wait_for("stuck")["pid"] == stuck
-    assert service.alerts("crash")[-1].text.endswith("signal 9")
+    assert until(lambda: service.alerts("crash"))[-1].text.endswith("signal 9")
 
 
 def test_a_crash_loop_is_held_back_longer_and_longer_and_others_go_on(service, webhook):
