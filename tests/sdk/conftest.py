@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.sdk.faults import FaultServer
-from tests.sdk.kit import KINDS, Deployment, deployment
+from tests.sdk.kit import AMOUNT, KINDS, Deployment, deployment
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,27 @@ def busy(tmp_path_factory) -> Iterator[Deployment]:
     """A network on which all sorts of things happen by themselves."""
     with deployment(tmp_path_factory.mktemp("busy"), transactions=6, ledgers=120) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def payer(deployed):
+    return deployed.wallet()
+
+
+@pytest.fixture(scope="module")
+def payee(deployed):
+    return deployed.wallet()
+
+
+@pytest.fixture
+def terms(deployed, payee):
+    return {"receiver": payee.public_key, "amount": AMOUNT, "token_address": deployed.usdc, "duration": 400}
+
+
+@pytest.fixture
+def once(terms):
+    """Terms of a stream that can be told from all others."""
+    return {**terms, "memo": f"once_{uuid4().hex[:20]}"}
 
 
 @pytest.fixture(params=list(KINDS))

@@ -30,16 +30,6 @@ from tests.sdk.kit import AMOUNT, ripe, until
 pytestmark = pytest.mark.timeout(110)
 
 
-@pytest.fixture(scope="module")
-def payer(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture(scope="module")
-def payee(deployed):
-    return deployed.wallet()
-
-
 @pytest.fixture
 def nebula(deployed, client_of, payer):
     """A client that signs for the payer."""

@@ -38,16 +38,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(core_live, "LONGEST_PAUSE", 0.05)
 
 
-@pytest.fixture(scope="module")
-def payer(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture(scope="module")
-def payee(deployed):
-    return deployed.wallet()
-
-
 @pytest.fixture
 def terms(deployed, payee):
     return {"receiver": payee.public_key, "amount": AMOUNT, "token_address": deployed.usdc, "duration": 400}

@@ -8,7 +8,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
 
@@ -32,27 +31,6 @@ from tests.sdk.kit import AMOUNT, until
 pytestmark = pytest.mark.timeout(110)
 
 PAGE = {"items": [], "nextCursor": "same", "asOfLedger": 1, "complete": True}
-
-
-@pytest.fixture(scope="module")
-def payer(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture(scope="module")
-def payee(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture
-def terms(deployed, payee):
-    return {"receiver": payee.public_key, "amount": AMOUNT, "token_address": deployed.usdc, "duration": 400}
-
-
-@pytest.fixture
-def once(terms):
-    """Terms of a stream that can be told from all others."""
-    return {**terms, "memo": f"once_{uuid4().hex[:20]}"}
 
 
 @pytest.fixture

@@ -24,30 +24,9 @@ from nebula_client import (
 )
 from tests.nebula.relay_kit import PASSPHRASE
 from tests.sdk.faults import FaultServer, cut, forward, half, hang, lose, problem
-from tests.sdk.kit import AMOUNT, ripe
+from tests.sdk.kit import ripe
 
 pytestmark = pytest.mark.timeout(110)
-
-
-@pytest.fixture(scope="module")
-def payer(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture(scope="module")
-def payee(deployed):
-    return deployed.wallet()
-
-
-@pytest.fixture
-def terms(deployed, payee):
-    return {"receiver": payee.public_key, "amount": AMOUNT, "token_address": deployed.usdc, "duration": 400}
-
-
-@pytest.fixture
-def once(terms):
-    """Terms of a stream that can be told from all others."""
-    return {**terms, "memo": f"once_{uuid4().hex[:20]}"}
 
 
 @pytest.fixture
