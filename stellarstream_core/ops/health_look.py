@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +27,13 @@ class Held:
 
 
 def take_look(
-    control: Control, run_dir: Path, *, held: Mapping[str, Held], replacing: frozenset[str]
+    control: Control, run_dir: Path, *, held_now: Callable[[], Mapping[str, Held]], replacing: frozenset[str]
 ) -> tuple[Look, dict[int, PresenceState]]:
     """Return everything as it is now, and what the processes tell of themselves by number.
 
-    ``held``: the watchers in a crash loop; ``replacing``: those one of whose processes is being replaced. Raises
-    ``ClusterError`` where circusd does not answer.
+    ``held_now`` returns the watchers in a crash loop, and is asked right after circusd told how many processes it keeps
+    running: those held back are not among them. ``replacing``: the watchers one of whose processes is being replaced.
+    Raises ``ClusterError`` where circusd does not answer.
     """
     statuses = control.statuses()  # first: circusd may take a while to answer, and signs of life grow old meanwhile
     presences = {presence.pid: presence for presence in read_presences(run_dir)}
@@ -42,13 +43,14 @@ def take_look(
             continue
         try:
             options = control.options(name, "numprocesses", "singleton", "respawn")
+            held = held_now().get(name)
             pids = control.pids(name)
         except NotRunningError:
             raise
         except ClusterError:
             continue  # it was removed a moment ago
         processes = [found for pid in pids if (found := look_at(pid, presences.get(pid)))]
-        back = held[name].count if name in held else 0
+        back = held.count if held else 0
         watchers.append(
             WatcherLook(
                 name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -47,10 +47,21 @@ UNANSWERED_SECONDS = 60.0
 
 
 class Monitor:
-    """What is known of a cluster, from the first look to the last. Not for several threads."""
+    """What is known of a cluster, from the first look to the last. Not for several threads.
 
-    def __init__(self, control: Control, run_dir: Path, limits: Limits, webhook: Webhook | None = None) -> None:
-        self._control, self._run_dir, self._limits = control, run_dir, limits
+    ``listen`` hands to :meth:`heard` at once what circusd has published by now.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        run_dir: Path,
+        limits: Limits,
+        webhook: Webhook | None = None,
+        *,
+        listen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._control, self._run_dir, self._limits, self._listen = control, run_dir, limits, listen
         before = read_health(run_dir)  # of a monitor that ended: what it counted goes on
         self._alerts_kept = list(before.alerts) if before else []
         self._counts = dict(before.counts) if before else {}
@@ -118,7 +129,7 @@ class Monitor:
 
     def _take_look(self) -> None:
         before, replacing = self._look, self._replacing.watchers
-        look, presences = take_look(self._control, self._run_dir, held=self._held, replacing=replacing)
+        look, presences = take_look(self._control, self._run_dir, held_now=self._held_now, replacing=replacing)
         self._look = look
         self._note(before, look, presences)
         for finding in judge(before, look, self._limits):
@@ -129,6 +140,10 @@ class Monitor:
             except ClusterError as error:
                 logger.warning("what was to be done about {} was not done: {}", finding.watcher, error)
         self._write()
+
+    def _held_now(self) -> Mapping[str, Held]:
+        self._listen()
+        return self._held
 
     def _act(self, finding: Finding, look: Look) -> None:
         if finding.do is None or finding.pid is None:

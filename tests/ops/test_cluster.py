@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import psutil
@@ -234,9 +235,19 @@ def test_circusd_that_is_killed_leaves_no_process_no_lock_and_no_damage(service)
     assert not service.running()
 
 
+@contextmanager
+def unfinished_requests(port: int, count: int) -> Iterator[None]:
+    """Hold requests whose bodies never come: a worker that is told to end gives them a while."""
+    with ExitStack() as kept:
+        for _ in range(count):
+            sock = kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            sock.sendall(b"POST /api/v1/auth HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        yield
+
+
 @pytest.mark.parametrize("moment", ["new ones start", "old ones leave"])
 def test_sigterm_to_circusd_in_the_middle_of_a_reload_ends_everything_and_leaves_nothing(node, moment):
-    with cluster(**settings(node)) as service:
+    with cluster(**settings(node)) as service, unfinished_requests(service.port, 4):  # what old ones wait for
         supervisor = psutil.Process(service.process.pid)
         old = set(supervisor.children())
         supervisor.send_signal(signal.SIGHUP)

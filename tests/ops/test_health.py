@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psutil
@@ -146,12 +147,12 @@ def test_a_busy_process_is_told_of_and_left_alone(service, webhook):
     before = service.pids("api")
     busy = min(before)
     service.ask_worker(busy, f"/busy/{5 * INTERVAL}")
-    told = webhook.wait_for("cpu")
-    assert told["pid"] == busy
+    while (told := webhook.wait_for("cpu"))["pid"] != busy:
+        pass  # one that begins is busy for a moment, too
     assert told["watcher"] == "api"
     assert told["service"] == "stellarstream"
     looks(service, 5)
-    assert len(service.alerts("cpu")) == 1  # the same again is not told at each look
+    assert [alert.pid for alert in service.alerts("cpu")].count(busy) == 1  # the same again is not told at each look
     assert service.pids("api") == before
 
 
@@ -201,9 +202,16 @@ def test_of_workers_that_crash_again_and_again_only_those_are_held_back(service)
     for _ in range(20):
         if [alert for alert in service.alerts("crash-loop") if alert.watcher == "api"]:
             break
-        for pid in service.pids("api") - {kept}:
-            psutil.Process(pid).kill()
-        until(lambda: service.pids("api") != {kept} or service.control.wanted("api") < 2)
+        killed = service.pids("api") - {kept}
+        for pid in killed:
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).kill()
+        until(
+            lambda killed=killed: (
+                not service.pids("api") & killed
+                and (service.pids("api") != {kept} or service.control.wanted("api") < 2)
+            )
+        )
     assert [alert for alert in service.alerts("crash-loop") if alert.watcher == "api"]
     assert service.control.wanted("api") == 1  # the other one is not started for two seconds
     assert service.pids("api") == {kept}
@@ -231,12 +239,14 @@ def test_a_watcher_that_is_stopped_is_told_of_once(service, webhook):
 
 def test_a_monitor_that_is_killed_comes_back_and_goes_on_with_what_it_knew(service):
     (monitor,) = service.pids("plugin:health")
-    counts = dict(service.health.counts)
-    assert counts["memory"] >= 1
+    psutil.Process(min(service.pids("api"))).kill()
+    counts = until(lambda: (now := dict(service.health.counts)).get("crash") and now)
+    until(lambda: len(service.ready_pids("api")) == 2)
     psutil.Process(monitor).kill()
     until(lambda: service.pids("plugin:health") - {monitor})
     looks(service, 2)
-    assert dict(service.health.counts) == counts
+    after = service.health.counts
+    assert all(after[kind] >= count for kind, count in counts.items())
 
 
 def test_the_address_of_the_webhook_is_nowhere(service, webhook):
