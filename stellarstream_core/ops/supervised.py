@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stellarstream_core.api.run_dir import RunDir
 from stellarstream_core.cli.logs import log_what_is_said
-from stellarstream_core.errors import SchemaError, StorageError
+from stellarstream_core.errors import SchemaError, SourceUnavailableError, StorageError
 from stellarstream_core.ops.notes import note_end
 from stellarstream_core.ops.process import ROLE, Presence, State
 from stellarstream_core.settings import Settings
@@ -37,10 +37,12 @@ def present(settings: Settings, role: str | None) -> Iterator[Presence | None]:
 def log_end(text: str, error: BaseException | None = None) -> bool:
     """Log why this process ends, in one line: nobody may read its stderr. Tell whether there is a log file for it.
 
-    Where its database does not answer the supervisor is told: it tries again before long.
+    Where its database or its sources do not answer the supervisor is told: it tries again before long.
     """
     if isinstance(error, StorageError) and not isinstance(error, SchemaError):
         want("its database")
+    elif isinstance(error, SourceUnavailableError):
+        want("its sources")
     return log_what_is_said(" ".join(text.split()), "ERROR")
 
 

@@ -108,10 +108,11 @@ def closed_port() -> int:
 
 
 def sync(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run ``sync --follow`` with a database that does not answer."""
+    """Run ``sync --follow`` with a source that does not answer, and a database that does not, unless one is named."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("STELLARSTREAM_")}
-    settings |= {"NETWORK": "sandbox", "RPC_URL": "http://127.0.0.1:9", "CONTRACTS": "*", "START_LEDGER": "2"}
-    settings["DATABASE_URL"] = f"postgresql://me:of-secret@127.0.0.1:{closed_port()}/nowhere"
+    settings |= {"NETWORK": "sandbox", "RPC_URL": f"http://127.0.0.1:{closed_port()}"}
+    settings |= {"CONTRACTS": "*", "START_LEDGER": "2", "PLUGINS__SOROBAN_RPC__MAX_RETRIES": "0"}
+    settings.setdefault("DATABASE_URL", f"postgresql://me:of-secret@127.0.0.1:{closed_port()}/nowhere")
     env |= {f"STELLARSTREAM_{name}": value for name, value in settings.items()}
     command = [sys.executable, *CLI, "sync", "--follow"]
     return subprocess.run(
@@ -126,19 +127,28 @@ def test_by_hand_a_database_that_does_not_answer_is_told_at_once(tmp_path):
     assert "of-secret" not in done.stderr
 
 
-def test_why_a_process_of_the_service_ends_is_in_its_own_log_and_noted_for_its_supervisor(tmp_path):
+@pytest.mark.parametrize(
+    ("database", "code", "title", "waits_for"),
+    [
+        ({}, 2, "Database problem", "its database"),
+        ({"DATABASE_URL": "sqlite:///here.db"}, 3, "Source unavailable", "its sources"),
+    ],
+    ids=["database", "sources"],
+)
+def test_why_a_process_of_the_service_ends_is_in_its_own_log_and_noted_for_its_supervisor(
+    tmp_path, database, code, title, waits_for
+):
     run_dir, logs = tmp_path / "run", tmp_path / "logs"
     run_dir.mkdir(mode=0o700)
-    done = sync(tmp_path, RUN_DIR=str(run_dir), LOG_DIR=str(logs), SUPERVISED="1", ROLE="indexer")
-    assert done.returncode == 2
-    (line,) = [line for line in (logs / "indexer.log").read_text().splitlines() if "Database problem" in line]
-    assert "Cannot connect to postgresql://" in line
+    done = sync(tmp_path, RUN_DIR=str(run_dir), LOG_DIR=str(logs), SUPERVISED="1", ROLE="indexer", **database)
+    assert done.returncode == code
+    (line,) = [line for line in (logs / "indexer.log").read_text().splitlines() if title in line]
     assert "ERROR" in line
-    assert done.stderr.count("Database problem") == 1
+    assert done.stderr.count(title) == 1
     assert "of-secret" not in line + done.stderr
     (note,) = run_dir.glob("indexer.*.end")
     pid = int(note.name.split(".")[1])
-    assert take_note_of_end(run_dir, "indexer", pid) == "its database"
+    assert take_note_of_end(run_dir, "indexer", pid) == waits_for
     assert take_note_of_end(run_dir, "indexer", pid) is None
 
 
