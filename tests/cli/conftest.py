@@ -31,6 +31,10 @@ def invoke(monkeypatch, capfd, tmp_path):
     for name in [name for name in os.environ if name.startswith("STELLARSTREAM_")]:
         monkeypatch.delenv(name)
 
+    # what names no network must not ask the one of the defaults
+    monkeypatch.setenv("STELLARSTREAM_RPC_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STELLARSTREAM_PLUGINS__SOROBAN_RPC__MAX_RETRIES", "0")
+
     def call(*args: str, **env: str) -> Outcome:
         for name, value in env.items():
             monkeypatch.setenv(f"STELLARSTREAM_{name}", value)

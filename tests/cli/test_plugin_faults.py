@@ -213,7 +213,8 @@ def test_config_check_refuses_an_address_no_database_can_have(invoke, url, said)
     assert "s3cret" not in outcome.err + doctor.out + doctor.err + invoke("config", "show").out
 
 
-def test_config_show_tells_the_endpoint_that_comes_with_the_network(invoke):
+def test_config_show_tells_the_endpoint_that_comes_with_the_network(invoke, monkeypatch):
+    monkeypatch.delenv("STELLARSTREAM_RPC_URL")
     assert invoke("config", "show", "--json").json["rpc_url"] == {
         "value": ["https://soroban-testnet.stellar.org"],
         "from": "network",
