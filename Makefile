@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# tests wait more than they compute: three at a time keep two cores busy; each begins with a part of its own, so that
-# those that wait run beside those that compute, and who is done takes over from the others
-PYTEST_ARGS ?= -n 3 --dist worksteal
+# many tests wait for other processes: four at a time keep two cores busy. A file's tests stay together, for what they
+# share is made once; tests/conftest.py puts the files into an order
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test lint types bench clean
 

@@ -13,17 +13,10 @@ from tests.sdk.faults import FaultServer
 from tests.sdk.kit import AMOUNT, KINDS, Deployment, deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # no longer: its ledgers close whether or not anybody looks
 def deployed(tmp_path_factory) -> Iterator[Deployment]:
     """A real network with a real service that indexes it."""
     with deployment(tmp_path_factory.mktemp("sdk")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def busy(tmp_path_factory) -> Iterator[Deployment]:
-    """A network on which all sorts of things happen by themselves."""
-    with deployment(tmp_path_factory.mktemp("busy"), transactions=6, ledgers=120) as running:
         yield running
 
 

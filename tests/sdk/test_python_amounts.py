@@ -20,7 +20,7 @@ from nebula_client import (
 )
 from stellarstream_nebula import amounts as contract
 from stellarstream_nebula.model import Curve
-from tests.sdk.kit import until
+from tests.sdk.kit import deployment, until
 
 UNITS = st.integers(-(2**127), 2**127 - 1)
 DECIMALS = st.integers(0, 40)
@@ -166,10 +166,10 @@ def test_a_moment_has_its_time_zone(when):
         unlocked_at(stream("v2", amount="1"), when)
 
 
-def test_it_is_what_the_service_says(busy):
-    """Real streams of both generations, at moments of their whole life."""
+def test_it_is_what_the_service_says(tmp_path):
+    """Real streams of both generations, at moments of their life, on a network where all sorts of things happen."""
     compared = set()
-    with NebulaClient(busy.url) as reader:
+    with deployment(tmp_path, transactions=6, ledgers=120) as busy, NebulaClient(busy.url) as reader:
         streams = []
         for contract_id in (busy.v1, busy.v2):  # the chain is read a while after the events are
             streams += until(lambda at=contract_id: _read_of(reader, at), lambda found: len(found) >= 10)[:10]
