@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# many tests wait for other processes: four at a time keep two cores busy. A file's tests stay together, for what they
+# many tests wait for other processes: three at a time keep two cores busy. A file's tests stay together, for what they
 # share is made once; tests/conftest.py puts the files into an order
-PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test lint types bench clean
 

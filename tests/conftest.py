@@ -35,7 +35,7 @@ if sys.dont_write_bytecode:
 
 # a property holds or it does not: how long an example takes says something of the machine alone; and of examples
 # there are enough to find what is new, not so many that nobody runs the tests
-EXAMPLES = 40
+EXAMPLES = 30
 settings.register_profile(
     "here", settings.get_profile(settings.get_current_profile_name()), deadline=None, max_examples=EXAMPLES
 )

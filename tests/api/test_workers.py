@@ -250,7 +250,8 @@ def test_who_would_hold_it_up_does_not(alone):
         worker.terminate()
         worker.terminate()  # asked twice, it ends once
         code = worker.ended()
-        assert time.monotonic() - began < 5.5, "within 5 seconds, on a machine that does nothing else"
+        # within 5 seconds on a machine that does nothing else; one that is held up does not end at all
+        assert time.monotonic() - began < 9
     assert code in {0, 3}
     assert "Traceback" not in worker.log
 

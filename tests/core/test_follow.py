@@ -273,14 +273,13 @@ async def test_an_impossible_tip_told_once_does_not_end_following(storage):
             return Reach(reach.oldest, 10**9 if self.looks < 3 else self.latest, None, 0.01)
 
         async def windows(self, wanted, scope):
-            real = wanted.overlap(LedgerRange(1, self.latest))
+            latest = self.latest  # it changes while this goes on
+            real = wanted.overlap(LedgerRange(1, latest))
             if real is not None:
                 async for item in ScriptedSource.windows(self, real, scope):
                     yield item
-            if wanted.last > self.latest:
-                yield Unserved(
-                    LedgerRange(max(wanted.first, self.latest + 1), wanted.last), scope, Reason.BEYOND_TIP, ""
-                )
+            if wanted.last > latest:
+                yield Unserved(LedgerRange(max(wanted.first, latest + 1), wanted.last), scope, Reason.BEYOND_TIP, "")
 
     boasting = Boasting(HISTORY, 60)
     asyncio.get_running_loop().call_later(0.2, setattr, boasting, "latest", 100)

@@ -337,7 +337,7 @@ async def test_a_silent_endpoint_leaves_time_for_the_next():
 async def test_many_callers_pass_over_a_silent_endpoint_together(method):
     async with chain_node() as slow, chain_node() as made:
         slow.faults = Faults([Fault.SLOW] * 99, methods=[method])
-        async with chain(slow, made, real_time=True, chain_seconds=3) as opened:
+        async with chain(slow, made, real_time=True, chain_seconds=6) as opened:
             answers = await asyncio.gather(*(opened.ledger_entries(KEYS[n : n + 1]) for n in range(30)))
             assert all(answer.entries for answer in answers)
 
