@@ -43,7 +43,7 @@ class HealthMonitor(CircusPlugin):  # type: ignore[misc]  # circus has no types
         run_dir = Path(os.environ[RUN_DIR])
         self._lock = _alone(run_dir)
         limits = limits_of(settings)
-        self._monitor = Monitor(Control(run_dir), run_dir, limits, _webhook(settings), listen=self._listen)
+        self._monitor = Monitor(Control(run_dir), run_dir, limits, _webhook(settings))
         self._timer = PeriodicCallback(self._turn, 1000 * min(1.0, limits.interval / 2))
         self._timer.start()
 
@@ -55,9 +55,6 @@ class HealthMonitor(CircusPlugin):  # type: ignore[misc]  # circus has no types
                 self._monitor.heard(watcher, topic, orjson.loads(message))
         except Exception as error:  # the next one may be fine
             logger.opt(exception=error).error("the health monitor failed at an event")
-
-    def _listen(self) -> None:
-        self.substream.flush()
 
     def _turn(self) -> None:
         try:

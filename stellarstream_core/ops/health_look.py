@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from stellarstream_core.ops.control import ClusterError, Control, NotRunningError
 from stellarstream_core.ops.health_rules import Look, ProcessLook, WatcherLook
 from stellarstream_core.ops.health_state import ProcessHealth
+from stellarstream_core.ops.notes import Held
 from stellarstream_core.ops.process import PresenceState, State, read_presences
 
 PLUGIN = "plugin:"
 """What the names of circus's plugins begin with: they are watchers, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """So many processes of a watcher in a crash loop are not started until ``until`` (Unix seconds)."""
-
-    count: int
-    until: float
 
 
 def take_look(
@@ -31,9 +24,9 @@ def take_look(
 ) -> tuple[Look, dict[int, PresenceState]]:
     """Return everything as it is now, and what the processes tell of themselves by number.
 
-    ``held_now`` returns the watchers in a crash loop, and is asked right after circusd told how many processes it keeps
-    running: those held back are not among them. ``replacing``: the watchers one of whose processes is being replaced.
-    Raises ``ClusterError`` where circusd does not answer.
+    ``held_now`` returns the watchers in a crash loop: what of them is held back is not among the processes that circusd
+    keeps running. ``replacing``: the watchers one of whose processes is being replaced. Raises ``ClusterError`` where
+    circusd does not answer.
     """
     statuses = control.statuses()  # first: circusd may take a while to answer, and signs of life grow old meanwhile
     presences = {presence.pid: presence for presence in read_presences(run_dir)}
@@ -42,8 +35,7 @@ def take_look(
         if name.startswith(PLUGIN):
             continue
         try:
-            options = control.options(name, "numprocesses", "singleton", "respawn")
-            held = held_now().get(name)
+            options, held = _options(control, name, held_now)
             pids = control.pids(name)
         except NotRunningError:
             raise
@@ -64,6 +56,17 @@ def take_look(
             )
         )
     return Look(time.monotonic(), tuple(watchers)), presences
+
+
+def _options(
+    control: Control, name: str, held_now: Callable[[], Mapping[str, Held]]
+) -> tuple[Mapping[str, Any], Held | None]:
+    """Return a watcher's options and what of it is held back, both of the same moment."""
+    held = held_now().get(name)
+    while True:
+        options, before = control.options(name, "numprocesses", "singleton", "respawn"), held
+        if (held := held_now().get(name)) == before:
+            return options, held
 
 
 def look_at(pid: int, presence: PresenceState | None) -> ProcessLook | None:

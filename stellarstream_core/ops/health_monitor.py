@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from loguru import logger
 
 from stellarstream_core.ops.alerts import Alerts, Webhook
 from stellarstream_core.ops.control import ClusterError, Control
-from stellarstream_core.ops.health_look import Held, health_of, take_look
+from stellarstream_core.ops.health_look import health_of, take_look
 from stellarstream_core.ops.health_replacing import Replacing
 from stellarstream_core.ops.health_rules import QUIET_LOOKS, Do, Finding, Kind, Limits, Look, Quiet, judge
 from stellarstream_core.ops.health_state import (
@@ -33,6 +33,8 @@ from stellarstream_core.ops.health_state import (
 from stellarstream_core.ops.hooks import HELD, RELEASED
 from stellarstream_core.ops.notes import (
     Crash,
+    Held,
+    held_watchers,
     told_of_crashes,
     told_of_failed_reload,
     untold_crashes,
@@ -47,21 +49,10 @@ UNANSWERED_SECONDS = 60.0
 
 
 class Monitor:
-    """What is known of a cluster, from the first look to the last. Not for several threads.
+    """What is known of a cluster, from the first look to the last. Not for several threads."""
 
-    ``listen`` hands to :meth:`heard` at once what circusd has published by now.
-    """
-
-    def __init__(
-        self,
-        control: Control,
-        run_dir: Path,
-        limits: Limits,
-        webhook: Webhook | None = None,
-        *,
-        listen: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._control, self._run_dir, self._limits, self._listen = control, run_dir, limits, listen
+    def __init__(self, control: Control, run_dir: Path, limits: Limits, webhook: Webhook | None = None) -> None:
+        self._control, self._run_dir, self._limits = control, run_dir, limits
         before = read_health(run_dir)  # of a monitor that ended: what it counted goes on
         self._alerts_kept = list(before.alerts) if before else []
         self._counts = dict(before.counts) if before else {}
@@ -69,7 +60,9 @@ class Monitor:
         self._alerts = Alerts(self._remember, webhook)
         self._quiet = Quiet(QUIET_LOOKS * limits.interval)
         self._replacing = Replacing(control, run_dir, self._not_replaced)
-        self._held: dict[str, Held] = {}
+        self._held = {
+            name: Held(0, one.backoff_until) for name, one in self._watchers.items() if one.backoff_until is not None
+        }
         self._crashes: dict[str, int] = {}
         self._look: Look | None = None
         self._next_look = self._next_alive = 0.0
@@ -101,19 +94,22 @@ class Monitor:
 
     def heard(self, watcher: str, topic: str, told: Mapping[str, Any]) -> None:
         """Take notice of what circusd published."""
+        others = {name: held for name, held in self._held.items() if name != watcher}
         if topic == HELD:
-            first = watcher not in self._held
-            self._held[watcher] = Held(int(told["held"]), float(told["until"]))
-            if first:
-                seconds = max(float(told["until"]) - time.time(), 0.0)
-                what = f"waits for {why}" if (why := told.get("why")) else "crashes again and again"
-                text = f"{watcher} {what}: the next start is in {seconds:.0f} s"
-                self._tell(Finding(Kind.CRASH_LOOP, watcher, text))
+            self._know_held({**others, watcher: Held(int(told["count"]), float(told["until"]), told.get("why"))})
         elif topic in {RELEASED, "start"}:
-            self._held.pop(watcher, None)
+            self._know_held(others)
         else:
             return
         self._write()
+
+    def _know_held(self, held: dict[str, Held]) -> None:
+        """Know what is held back from now on, and tell of what was not before."""
+        before, self._held = self._held, held
+        for watcher in held.keys() - before.keys():
+            seconds = max(held[watcher].until - time.time(), 0.0)
+            text = f"{watcher} {held[watcher].text}: the next start is in {seconds:.0f} s"
+            self._tell(Finding(Kind.CRASH_LOOP, watcher, text))
 
     def _tell_of_notes(self) -> None:
         """Tell what circusd has noted: what it publishes is missed while this is away, as in a reload of everything."""
@@ -142,7 +138,8 @@ class Monitor:
         self._write()
 
     def _held_now(self) -> Mapping[str, Held]:
-        self._listen()
+        """Read what circusd has noted: what it publishes may come later, and is missed while this is away."""
+        self._know_held(held_watchers(self._run_dir))
         return self._held
 
     def _act(self, finding: Finding, look: Look) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,7 +19,15 @@ from circus import logger
 from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
 
 from stellarstream_core.ops.health_rules import LONGEST_HOLD, LONGEST_WAIT, Backoff
-from stellarstream_core.ops.notes import Crash, forget_ends, note_crash, note_failed_reload, take_note_of_end
+from stellarstream_core.ops.notes import (
+    Crash,
+    Held,
+    forget_ends,
+    note_crash,
+    note_failed_reload,
+    note_held,
+    take_note_of_end,
+)
 from stellarstream_core.ops.process import SUPERVISOR_PID, has_worked, is_ready
 from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, usable_cores, workers_asked_for
 
@@ -81,6 +89,7 @@ def begin(watcher: Any, arbiter: Any = None, **_: Any) -> bool:
         watcher.loop.remove_timeout(memory.release)
     watcher.numprocesses += memory.held
     _memories[watcher] = _Memory()
+    note_held(_run_dir(), watcher.name, None)
     _reap_all(watcher)
     forget_ends(_run_dir(), watcher.name)
     return True
@@ -283,13 +292,13 @@ def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
             return True
         memory.release = watcher.loop.call_later(seconds, _release, watcher)
         memory.until = time.time() + seconds
-        what = f"waits for {why}" if why else "crashes again and again"
-        logger.error("%s %s: the next start is in %g s", watcher.name, what, seconds)
+        logger.error("%s %s: the next start is in %g s", watcher.name, Held(1, memory.until, why).text, seconds)
     if watcher.numprocesses > 0:
         watcher.numprocesses -= 1
         memory.held += 1
-    told = {"time": time.time(), "until": memory.until, "held": memory.held, "level": memory.backoff.level}
-    watcher.notify_event(HELD, told | {"why": why})
+    held = Held(memory.held, memory.until, why)
+    note_held(_run_dir(), watcher.name, held)
+    watcher.notify_event(HELD, {"time": time.time(), **asdict(held)})
     return True
 
 
@@ -312,4 +321,5 @@ def _release(watcher: Any) -> None:
     watcher.numprocesses += memory.held
     memory.held, memory.release = 0, None
     memory.backoff.released(time.monotonic())
+    note_held(_run_dir(), watcher.name, None)
     watcher.notify_event(RELEASED, {"time": time.time()})

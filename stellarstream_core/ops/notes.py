@@ -1,7 +1,7 @@
 """Notes in the run folder: what must be known although who is to be told may just be away, being reloaded itself.
 
-circusd notes crashes, and that a reload failed, for the health monitor and for who asked for it; a process that ends
-for want of something that comes back, such as its database, notes that for circusd.
+circusd notes crashes, what it holds back, and that a reload failed, for the health monitor and for who asked for it; a
+process that ends for want of something that comes back, such as its database, notes that for circusd.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 from stellarstream_core.ops.files import read_regular
 
 _CRASHES, _TAKEN = "crashes.jsonl", "crashes.taken"
+_HELD = "held-"
 _FAILED, _TOLD = "reload-failed.json", "reload-told.json"
 
 
@@ -36,6 +37,23 @@ class Crash:
         """What happened, as a sentence."""
         how = f"signal {-self.code}" if self.code is not None and self.code < 0 else f"exit code {self.code}"
         return f"{self.watcher} process {self.pid} ended by itself: {how}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """So many processes of a watcher in a crash loop are not started until ``until`` (Unix seconds).
+
+    ``why`` is what they wait for, where they said so.
+    """
+
+    count: int
+    until: float
+    why: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What is the matter, after the watcher's name."""
+        return f"waits for {self.why}" if self.why else "crashes again and again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,28 @@ def told_of_crashes(run_dir: Path) -> None:
     """Note that people were told."""
     with suppress(OSError):
         (run_dir / _TAKEN).unlink(missing_ok=True)
+
+
+def note_held(run_dir: Path, watcher: str, held: Held | None) -> None:
+    """Note what of a watcher is held back; None where nothing is any more."""
+    path = run_dir / f"{_HELD}{watcher}.json"
+    with suppress(OSError):
+        if held is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, asdict(held))
+
+
+def held_watchers(run_dir: Path) -> dict[str, Held]:
+    """Return what is held back, by watcher."""
+    found = {}
+    for path in run_dir.glob(f"{_HELD}*.json"):
+        told = _read(path)
+        with suppress(KeyError, TypeError, ValueError):
+            why = told.get("why")
+            held = Held(int(told["count"]), float(told["until"]), why if isinstance(why, str) else None)
+            found[path.stem.removeprefix(_HELD)] = held
+    return found
 
 
 def note_failed_reload(run_dir: Path, watcher: str, count: int) -> None:

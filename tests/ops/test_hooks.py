@@ -12,7 +12,7 @@ import pytest
 from circus.watcher import Watcher
 
 from stellarstream_core.ops import hooks
-from stellarstream_core.ops.notes import note_end, untold_crashes
+from stellarstream_core.ops.notes import Held, held_watchers, note_end, untold_crashes
 from tests.ops.kit import Cluster, cluster, until
 
 WORKERS = 6
@@ -128,5 +128,8 @@ def test_who_ends_for_want_of_the_database_is_held_back_as_such_and_not_for_long
     (told,) = [told for topic, told in heard.told if topic == hooks.HELD]
     assert told["why"] == "its database"
     assert 29 < told["until"] - time.time() <= 30
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["held-api.json"]
+    assert held_watchers(tmp_path) == {"api": Held(1, told["until"], "its database")}
     heard.watcher.loop.remove_timeout(memory.release)
+    hooks._release(heard.watcher)
+    assert held_watchers(tmp_path) == {}
