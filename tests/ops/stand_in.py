@@ -1,7 +1,8 @@
 """A quick stand-in for the processes of the service, which misbehaves when it is told to.
 
 circus.ini starts it where ``STELLARSTREAM_PYTHON`` names it: it takes the real ones' command line, tells of itself as
-they do, drains as they do, and is there in a tenth of their time. ``<role>.broken`` in its folder makes it fail.
+they do, drains as they do, and is there in a tenth of their time. ``<role>.broken`` in its folder makes it fail,
+``<role>.hangs`` keeps it from ever being ready.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def main() -> None:
     if Path(f"{role}.broken").exists():
         print(f"{role} is broken", file=sys.stderr)
         sys.exit(3)
+    if Path(f"{role}.hangs").exists():
+        time.sleep(600)
     asyncio.run(StandIn().run())
 
 

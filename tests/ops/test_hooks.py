@@ -13,7 +13,7 @@ from circus.watcher import Watcher
 
 from stellarstream_core.ops import hooks
 from stellarstream_core.ops.notes import Held, held_watchers, note_end, untold_crashes
-from tests.ops.kit import Cluster, cluster, until
+from tests.ops.kit import DEEP, Cluster, cluster, load, until
 
 WORKERS = 6
 
@@ -68,6 +68,26 @@ def test_a_reload_of_everything_that_fails_is_always_told_and_ctl_says_so(servic
     all_new(service, before)
     assert service.health.counts["reload"] == 3
     assert not service.alerts("crash"), "who was started for a reload that failed has not crashed"
+
+
+@pytest.mark.skipif(not DEEP, reason="waits for half a minute: STELLARSTREAM_DEEP=1 runs it")
+def test_a_reload_onto_workers_that_hang_keeps_the_old_ones_and_loses_no_request(service):
+    before = service.ready_pids("api")
+    (service.home / "api.hangs").touch()
+    with load(service.port, clients=6, pause=0.05) as steady:
+        began = time.monotonic()
+        reload = service.stellarstream("cluster", "ctl", "reload", "api")
+        assert hooks.READY_SECONDS - 1 < time.monotonic() - began < hooks.READY_SECONDS + 15
+        assert reload.returncode == 1, reload.stdout + reload.stderr
+        assert f"{WORKERS} new processes did not become ready" in reload.stderr
+        report = steady.since_asked()
+    assert report["requests"] > 1000
+    assert report["failed"] == []
+    until(lambda: service.pids("api") == before)
+    (service.home / "api.hangs").unlink()
+    assert service.stellarstream("cluster", "ctl", "reload", "api").returncode == 0
+    all_new(service, before)
+    assert not service.alerts("crash")
 
 
 def test_sighup_in_the_first_moment_of_an_indexer_is_heeded_and_not_its_end(service):
