@@ -40,6 +40,15 @@ class LinkPaidError(ApiProblem):
     help = "GET /invoice-links/{slug} names the stream."
 
 
+class PaymentUnderWayError(ApiProblem):
+    """Another payment of the link is under way, and this one was to be taken only without. Nothing of it was sent."""
+
+    code = "payment-under-way"
+    title = "Another payment is under way"
+    status = 409
+    help = "Wait until 'txHash' is applied or has failed: GET /transactions/{hash}. Without 'alone' it is taken."
+
+
 class IllegalMoveError(ApiProblem):
     """The link cannot go to that state from where it is, or that state is not a client's to set."""
 

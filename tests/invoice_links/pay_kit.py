@@ -19,9 +19,10 @@ from stellarstream_invoice_links.payment_terms import creation, stream_terms
 from stellarstream_invoice_links.tables import InvoiceLink, InvoiceSubmission
 from stellarstream_nebula.tables import NebulaTransaction
 from stellarstream_nebula.transactions import calls
+from stellarstream_nebula.transactions.service import Transactions
 from tests.api.kit import Running, Said
 from tests.invoice_links.kit import JSON, LINKS, ONE, TWO, put_link
-from tests.nebula.relay_kit import PASSPHRASE, STRANGER, Chain, authorization, drafted, signed
+from tests.nebula.relay_kit import BOB, PASSPHRASE, STRANGER, Chain, authorization, drafted, signed, works
 
 CONTRACT_OF = {"v1": ONE, "v2": TWO}
 PAYER = STRANGER
@@ -67,6 +68,21 @@ def change(api: Running, link: Link, **values: Any) -> Link:
 
 
 # --- what wallets and pages send ------------------------------------------------------------------
+
+
+def fresh_chain(api: Running) -> PayChain:
+    """Return a chain that a running service reads from now on, with what the service keeps for its own made anew."""
+    made = PayChain(PAYER, BOB)
+    made.closed_at = int(time.time())
+    made.simulation = works()
+
+    async def renew() -> None:
+        await api.service.close_parts()
+        api.service.chain = made
+        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + made.skipped)
+
+    api.run(renew())
+    return made
 
 
 def post(api: Running, slug: str, what: str, body: dict[str, Any]) -> Said:

@@ -206,6 +206,32 @@ async def test_a_payment_of_somebody_else_is_warned_of_where_one_is_about_to_sig
         assert await seen.page.is_visible("#sign")
 
 
+async def test_a_payment_of_somebody_else_while_one_signs_is_told_before_anything_is_sent(storage, link, open_page):
+    other = "ac" * 32
+
+    def come_in() -> None:
+        store_transaction(storage, other, link, State.PENDING)
+        put_submission(storage, link, other)
+
+    async with open_page(wallet=SEP43) as seen:
+        # a page that does not hear of it
+        await seen.page.add_init_script("window.EventSource = class { addEventListener() {} close() {} };")
+        await to_review(seen, link)
+        come_in()
+        await seen.page.click("#sign")
+        said = await trouble(seen)
+        assert said.startswith(
+            "Somebody else's payment of this link came in meanwhile. Nothing was sent from your account."
+        )
+        assert [row.tx_hash for row in submissions(storage, link)] == [other]
+        await seen.page.click("#retry")  # now it is warned of, and paid all the same
+        await seen.page.wait_for_selector("#review-again:not([hidden])")
+        await seen.page.click("#sign")
+        await shown(seen, "under-way")
+        assert len(submissions(storage, link)) == 2
+        forgive(seen, 409)
+
+
 async def test_while_a_payment_is_under_way_paying_again_comes_after_a_warning(chain, storage, open_page):
     link = scene(storage, "under-way")
     async with open_page(wallet=SEP43) as seen:

@@ -37,6 +37,7 @@ from tests.invoice_links.pay_kit import (
     change,
     digest,
     envelope_of,
+    fresh_chain,
     is_accepted,
     link_of,
     paid,
@@ -68,17 +69,7 @@ def api(request, link_api_of) -> Running:
 @pytest.fixture
 def chain(api) -> PayChain:
     """The chain that the service reads: made anew, with what the service keeps for its own."""
-    made = PayChain(PAYER, BOB)
-    made.closed_at = int(time.time())
-    made.simulation = works()
-
-    async def renew() -> None:
-        await api.service.close_parts()
-        api.service.chain = made
-        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + made.skipped)
-
-    api.run(renew())
-    return made
+    return fresh_chain(api)
 
 
 def refused(said: Said, status: int, code: str) -> Said:

@@ -28,6 +28,7 @@ from stellarstream_invoice_links.problems import (
     LinkExpiredError,
     LinkNotFoundError,
     LinkPaidError,
+    PaymentUnderWayError,
     SubmittedForAnotherError,
     TermsMismatchError,
 )
@@ -87,6 +88,10 @@ class SignedPayment(Parameters):
     """The transaction as the payer's wallet signed it."""
 
     xdr: Xdr
+    alone: Annotated[
+        bool,
+        Field(description="take it only while no other payment of the link is under way (409 payment-under-way)"),
+    ] = False
 
 
 class PaymentToSignModel(Represented):
@@ -169,7 +174,7 @@ async def _submitted(call: Call[SlugPath, Nothing, SignedPayment], text: str, en
 
     Unless it was, and comes again.
     """
-    noted = partial(_record, slug=call.path.slug, envelope=envelope)
+    noted = partial(_record, slug=call.path.slug, envelope=envelope, alone=call.body.alone)
     again = partial(_is_recorded, slug=call.path.slug, tx_hash=envelope.hash)
     try:
         return await call.api.part(Transactions).submit(text, noted=noted, fresh=not await _read(call, again))
@@ -244,13 +249,20 @@ def _is_recorded(database: Database, slug: str, tx_hash: str) -> bool:
     return bool(Submission.select().where(own).exists(database))
 
 
-def _record(database: Database, slug: str, envelope: Envelope) -> None:
-    """Record what is accepted in this transaction, unless the link was paid or closed meanwhile by somebody else."""
+def _record(database: Database, slug: str, envelope: Envelope, alone: bool) -> None:
+    """Record what is accepted in this transaction, unless the link was paid or closed meanwhile by somebody else.
+
+    ``alone``: nor while somebody else's payment is under way. Turns are taken, so of two at once the second is refused.
+    """
     take_turn(database)
     if _is_recorded(database, slug, envelope.hash):
         return
     now = int(time.time())
-    record_submission(database, _payable(database, slug, now).id, envelope, now)
+    link = _payable(database, slug, now)
+    other = _under_way(database, link.id)
+    if alone and other not in {None, envelope.hash}:
+        raise PaymentUnderWayError(f"The transaction {other} may pay the link already.", members={"txHash": other})
+    record_submission(database, link.id, envelope, now)
 
 
 ROUTES = (
@@ -290,6 +302,7 @@ ROUTES = (
             *LINK_PROBLEMS,
             TermsMismatchError,
             SubmittedForAnotherError,
+            PaymentUnderWayError,
             AlreadyAppliedError,
             *CHAIN_PROBLEMS,
             *ENVELOPE_PROBLEMS,

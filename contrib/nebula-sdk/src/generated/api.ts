@@ -1004,6 +1004,11 @@ export interface components {
         SignedPayment: {
             /** @description base64 of the TransactionEnvelope */
             xdr: string;
+            /**
+             * @description take it only while no other payment of the link is under way (409 payment-under-way)
+             * @default false
+             */
+            alone: boolean;
         };
         /** @description A transaction as the wallet signed it. */
         SignedTransaction: {

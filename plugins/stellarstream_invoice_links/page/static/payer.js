@@ -45,6 +45,11 @@ export class Payer {
     for (const timer of this.looking) clearTimeout(timer);
   }
 
+  /** Whether nobody was told of another payment that is under way. */
+  get unwarned() {
+    return this.#part("review-again").hidden;
+  }
+
   /** Say that somebody else's payment is under way. */
   warn() {
     this.#part("review-again").hidden = false;
@@ -284,7 +289,7 @@ export class Payer {
 
   async #sign() {
     if (this.step !== "review") return;
-    const { wallet, account, built } = this;
+    const { wallet, account, built, unwarned } = this;
     this.turn += 1;
     const turn = this.turn;
     this.#busy(`Sign in ${wallet.name}…`, { hint: "Compare what it shows with what was shown here.", cancel: true });
@@ -292,7 +297,7 @@ export class Payer {
       const options = { networkPassphrase: built.transaction.networkPassphrase, address: account };
       const signed = await wallet.sign(built.transaction.xdr, options);
       if (turn !== this.turn) return;
-      await this.#send(signed);
+      await this.#send(signed, unwarned);
     } catch (error) {
       if (turn !== this.turn) return;
       this.#stumble(this.#words(error, wallet));
@@ -316,7 +321,7 @@ export class Payer {
     wrong.hidden = !told;
     field.removeAttribute("aria-invalid");
     if (!told) {
-      this.#send(signed);
+      this.#send(signed, this.unwarned);
       return;
     }
     field.setAttribute("aria-invalid", "true");
@@ -325,14 +330,15 @@ export class Payer {
 
   // --- what is sent -------------------------------------------------------------------------------------
 
-  async #send(signed) {
+  /** `alone`: not beside somebody else's payment. Who was warned of one pays all the same. */
+  async #send(signed, alone) {
     if (this.sending) return;
     this.sending = true;
     const { account, wallet } = this;
     this.#busy("Sending the payment…");
     try {
       // goes on where the page is left meanwhile
-      const told = await ask(`${this.address}/submit`, { xdr: signed }, { keepalive: true });
+      const told = await ask(`${this.address}/submit`, { xdr: signed, alone }, { keepalive: true });
       this.sending = false;
       if (told.status === "FAILED") {
         const why = told.error?.detail ?? "The network did not take it.";
@@ -349,7 +355,7 @@ export class Payer {
         await this.page.refresh({ note: sentence(error), tone: "warn", focus: true });
       } else if (error.passing) {
         const text = `${this.#words(error, wallet)} It may have arrived all the same: to send it again does no harm, it pays once.`;
-        this.#stumble(text, "Send it again", () => this.#send(signed));
+        this.#stumble(text, "Send it again", () => this.#send(signed, alone));
       } else {
         this.#stumble(this.#words(error, wallet), "Prepare it again", () => this.#prepare(account, wallet));
       }

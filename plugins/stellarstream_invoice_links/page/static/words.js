@@ -44,6 +44,7 @@ const PROBLEMS = {
   "link-expired": "The link expired meanwhile. Nothing was sent. Ask whoever sent it to you for a new one.",
   "link-cancelled": "The link was cancelled meanwhile. Nothing was sent. Ask whoever sent it to you.",
   "link-paid": "Somebody else paid the link meanwhile. Nothing was sent from your account.",
+  "payment-under-way": "Somebody else's payment of this link came in meanwhile. Nothing was sent from your account.",
   "link-not-found": "The link was deleted meanwhile. Nothing was sent. Ask whoever sent it to you.",
   "envelope-unsigned": "This transaction is not signed. Let your wallet sign it, then paste what it gives you.",
   "envelope-invalid": "This is no transaction. Paste all of what your wallet gives you when it has signed: letters and digits without spaces.",
