@@ -47,6 +47,8 @@ MARK = "# Written by 'stellarstream demo'."
 SOURCE = "soroban-rpc"
 HOST = "127.0.0.1"
 API_PORT = 3000
+YIELD_SECONDS = 5
+"""Between samples of the vaults: who tries the demo does not wait for long until a rate is measured."""
 VERSION_SEED = 18 << 3
 """The version byte of a secret key (SEP-23): ``S…``."""
 EXAMPLE_QUERY = "'SELECT ledger, id FROM events LIMIT 5'"
@@ -109,7 +111,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 
 async def _index(directory: Path, network: SandboxNetwork, api_port: int | None, stop: asyncio.Event) -> None:
     contracts = {name: network.contracts[name] for name in sorted(network.contracts) if name.startswith("streams")}
-    runtime = _prepare(directory, network.url, contracts)
+    runtime = _prepare(directory, network.url, contracts, _nebula(network.contracts))
     pace = f"one more every {network.config.close_time:g} s"
     click.echo(f"1. sandbox network   {network.url}, ledgers {network.oldest} to {network.latest},")
     click.echo(f"                     {pace}")
@@ -149,7 +151,20 @@ async def _serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[None]
         await service
 
 
-def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime:
+def _nebula(contracts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of the streams plugin for the network's contracts, tables last."""
+    return {
+        "yield_seconds": YIELD_SECONDS,
+        "migrated_from": {contracts["streams-v2"]: contracts["streams-v1"]},
+        "vaults": {
+            contracts[f"token-{token}"]: vault
+            for name, vault in sorted(contracts.items())
+            if (token := name.removeprefix("vault-")) != name
+        },
+    }
+
+
+def _prepare(directory: Path, url: str, contracts: Mapping[str, str], nebula: Mapping[str, Any]) -> Runtime:
     """Write the demo's settings and remove the database of an earlier demo; nothing else is touched.
 
     The settings are also handed over as flags: variables of the environment must not lead the demo
@@ -163,10 +178,9 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             "database_url": f"sqlite:///{quote(str(directory.resolve() / DATABASE_NAME))}",
             "contracts": list(contracts.values()),
         }
-        migrated_from = {contracts["streams-v2"]: contracts["streams-v1"]}
         over = {
             **flags,
-            "plugins": {"nebula": {"migrated_from": migrated_from}},
+            "plugins": {"nebula": nebula},
             "network_passphrase": NETWORKS["sandbox"].passphrase,
             # for this demo alone: logins end with it
             "secret_key": token_urlsafe(48),
@@ -183,8 +197,7 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             (directory / name).unlink(missing_ok=True)
         # a JSON string without escaped surrogates, as orjson writes it, is a TOML string
         lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in flags.items()]
-        lines += ["[plugins.nebula.migrated_from]", *(f'{new} = "{old}"' for new, old in migrated_from.items())]
-        path.write_text("\n".join([MARK, *lines]) + "\n", encoding="utf-8")
+        path.write_text("\n".join([MARK, *lines, *_toml(nebula)]) + "\n", encoding="utf-8")
     except (OSError, UnicodeError) as error:
         why = error.strerror or error if isinstance(error, OSError) else "its name is not UTF-8"
         raise UsageError(
@@ -192,6 +205,17 @@ def _prepare(directory: Path, url: str, contracts: Mapping[str, str]) -> Runtime
             help="Name another folder with --directory.",
         ) from None
     return Runtime(path, built_in_only=True, flags=over)
+
+
+def _toml(nebula: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the streams plugin's settings; tables come last."""
+    yield "[plugins.nebula]"
+    for key, value in nebula.items():
+        if isinstance(value, Mapping):
+            yield f"[plugins.nebula.{key}]"
+            yield from (f'{contract} = "{other}"' for contract, other in value.items())
+        else:
+            yield f"{key} = {value}"
 
 
 def _is_ours(path: Path) -> bool:

@@ -18,7 +18,10 @@ import orjson
 import pytest
 
 from stellarstream_core.runtime import Runtime
+from stellarstream_nebula.settings import NebulaSettings
+from stellarstream_sandbox.config import SandboxConfig
 from stellarstream_sandbox.demo import MARK
+from stellarstream_sandbox.network import SandboxNetwork
 from tests import commands
 
 ENDED = "Ended: network, indexer and API are stopped. The database stays where it is."
@@ -109,6 +112,18 @@ def test_a_demo_that_runs_keeps_its_database(shown, invoke, tmp_path):
     assert outcome.code == 2
     assert "Another demo" in outcome.err
     assert events_in(tmp_path / "demo.db") == before
+
+
+# --- its settings ----------------------------------------------------------------------------
+
+
+def test_its_settings_name_the_vault_of_each_token(shown, tmp_path):
+    assert shown(tmp_path, "--directory", ".").code == 0
+    nebula = Runtime(tmp_path / "stellarstream.toml").settings.section(NebulaSettings)
+    contracts = SandboxNetwork(SandboxConfig(port=0)).contracts
+    assert nebula.vaults == {contracts[f"token-{of}"]: contracts[f"vault-{of}"] for of in ("xlm", "usdc", "nova")}
+    assert nebula.migrated_from == {contracts["streams-v2"]: contracts["streams-v1"]}
+    assert nebula.yield_seconds == 5
 
 
 # --- its API ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from stellarstream_core import __version__
+from tests.api.examples import Page
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "contrib" / "nebula-client"
@@ -193,18 +194,35 @@ client.withdraw_from_stream("x", 1.5)
 """
 
 
-@pytest.mark.timeout(400)  # everything that is imported is checked anew
-def test_its_types_let_right_calls_through_and_no_others(installed, tmp_path):
-    (tmp_path / "right.py").write_text(RIGHT)
-    (tmp_path / "wrong.py").write_text(WRONG)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache"]
+@pytest.fixture(scope="module")
+def checked(installed, tmp_path_factory) -> list[str]:
+    """What mypy says of right and wrong calls, and of the README's examples: checked at once, for that takes long."""
+    folder = tmp_path_factory.mktemp("typed")
+    examples = "\n".join(block.code for block in Page("contrib/nebula-client/README.md").of("python"))
+    for name, code in {"right.py": RIGHT, "wrong.py": WRONG, "readme.py": examples}.items():
+        (folder / name).write_text(code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", folder / "cache"]
     environment = {**os.environ, "MYPYPATH": str(installed)}
     done = subprocess.run(
-        [*command, "right.py", "wrong.py"], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        [*command, "right.py", "wrong.py", "readme.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
     )
-    lines = done.stdout.splitlines()
-    revealed = [line.split('"')[1].rpartition(".")[2] for line in lines if "Revealed type" in line]
-    assert revealed == ["Stream", "ContractEvent", "str | None", "Stats"], done.stdout
-    faults = {int(found[1]) for line in lines if (found := re.match(r"wrong\.py:(\d+): error", line))}
-    assert faults == set(range(5, 5 + WRONG.strip().count("\n") - 2)), done.stdout
-    assert not [line for line in lines if line.startswith("right.py") and "error" in line], done.stdout
+    return done.stdout.splitlines()
+
+
+@pytest.mark.timeout(400)  # everything that is imported is checked anew
+def test_its_types_let_right_calls_through_and_no_others(checked):
+    revealed = [line.split('"')[1].rpartition(".")[2] for line in checked if "Revealed type" in line]
+    assert revealed == ["Stream", "ContractEvent", "str | None", "Stats"], checked
+    faults = {int(found[1]) for line in checked if (found := re.match(r"wrong\.py:(\d+): error", line))}
+    assert faults == set(range(5, 5 + WRONG.strip().count("\n") - 2)), checked
+    assert not [line for line in checked if line.startswith("right.py") and "error" in line], checked
+
+
+@pytest.mark.timeout(400)
+def test_the_readme_s_examples_are_typed_right(checked):
+    assert [line for line in checked if line.startswith("readme.py")] == []

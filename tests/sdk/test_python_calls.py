@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
 from uuid import uuid4
 
 import pytest
+from stellar_sdk import Keypair
 
 from nebula_client import (
     AuthenticationError,
@@ -20,6 +22,7 @@ from nebula_client import (
     PaymentOutcome,
     PermissionDeniedError,
     RequestTimeoutError,
+    SecretKeySigner,
     SignerMissingError,
     StreamStatus,
     TransactionStatus,
@@ -101,6 +104,21 @@ def test_wrong_input_names_its_fields(nebula, terms):
         nebula.create_stream(**terms, amout=3)
     with pytest.raises(TypeError, match="missing argument: amount"):
         nebula.create_stream(receiver="G", token_address="C", duration=3)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "said"),
+    [
+        ("duration", timedelta(minutes=10), "Not a duration: give whole seconds, such as 600"),
+        ("duration", Decimal(600), "Not a duration: text or a number is needed, not Decimal"),
+        ("memo", b"rent", "Not a memo: text or a number is needed, not bytes"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_before_anything_is(faults, client_of, argument, value, said):
+    client = client_of(faults.url, signer=SecretKeySigner(Keypair.random().secret))
+    with pytest.raises(ConfigurationError, match=said):
+        client.create_stream(**{"receiver": "G", "amount": 1, "token_address": "C", "duration": 60, argument: value})
+    assert faults.asked == []
 
 
 def test_streams_are_read_listed_and_found(deployed, nebula, terms, payer):

@@ -15,6 +15,7 @@ from nebula_client import (
     AsyncNebulaClient,
     BadResponseError,
     ConfigurationError,
+    ConflictError,
     NebulaClient,
     NebulaError,
     PaymentUnderWayError,
@@ -207,6 +208,46 @@ def test_a_link_that_was_paid_meanwhile_is_not_paid_again(deployed, proxy, clien
     assert proxy.count(f"POST /invoice-links/{link.slug}/submit") == 0
     paid = client_of(deployed.url).get_invoice_link(link.slug)
     assert (paid.payer, paid.tx_hash) == (other.public_key, under_way.value.tx_hash)
+
+
+def under_way(**members):
+    """Refuse a payment that comes in the same moment as another one."""
+    said = {"type": "about:blank", "title": "Under way", "status": 409, "detail": "Somebody pays it."}
+    return says(409, {**said, "code": "payment-under-way", **members})
+
+
+@pytest.mark.parametrize(("members", "tx_hash"), [({"txHash": "ab" * 32}, "ab" * 32), ({}, "unknown")])
+def test_a_link_that_is_paid_in_the_same_moment_is_not_paid_again(
+    deployed, proxy, client_of, terms, payer, payee, members, tx_hash
+):
+    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+    proxy.lay(f"POST /invoice-links/{link.slug}/submit", under_way(**members))
+    with pytest.raises(PaymentUnderWayError) as refused:
+        client_of(proxy.url).pay_invoice_link(link.slug, signer=payer)
+    assert (refused.value.slug, refused.value.tx_hash) == (link.slug, tx_hash)
+    assert isinstance(refused.value.__cause__, ConflictError)
+    assert proxy.count(f"POST /invoice-links/{link.slug}/submit") == 1
+    assert client_of(deployed.url).get_invoice_link(link.slug).status == "DRAFT"
+
+
+def test_a_payment_that_is_refused_after_a_lost_answer_may_have_been_taken(
+    deployed, proxy, client_of, terms, payer, payee
+):
+    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+    proxy.lay(f"POST /invoice-links/{link.slug}/submit", lose, under_way(txHash="ab" * 32))
+    client = client_of(proxy.url)
+    with pytest.raises(TransactionPendingError) as pending:
+        client.pay_invoice_link(link.slug, signer=payer)
+    assert client.wait_for_transaction(pending.value.tx_hash).status == "SUCCESS"
+
+
+@pytest.mark.parametrize("code", ["link-paid", "submitted-for-another-link"])
+def test_other_conflicts_of_a_payment_are_said_as_they_are(deployed, proxy, client_of, terms, payer, payee, code):
+    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+    proxy.lay(f"POST /invoice-links/{link.slug}/submit", problem(409, code))
+    with pytest.raises(ConflictError) as refused:
+        client_of(proxy.url).pay_invoice_link(link.slug, signer=payer)
+    assert refused.value.code == code
 
 
 # --- closed ------------------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from nebula_client import (
     AsyncNebulaClient,
     NebulaClient,
     NetworkError,
+    NotFoundError,
     PaymentUnderWayError,
     ServerError,
     SigningError,
+    Submission,
     TransactionFailedError,
     TransactionMismatchError,
     TransactionPendingError,
@@ -86,6 +88,8 @@ def test_who_gets_no_answer_at_all_is_told_how_to_go_on(proxy, nebula, once, str
     assert error.signed_xdr
     assert error.signed_xdr not in str(error) + repr(error)
     assert error.valid_until.timestamp() > time.time()
+    assert f"Do not pay again before {error.valid_until:%Y-%m-%dT%H:%M:%SZ}" in str(error)
+    assert error.submission == Submission(error.tx_hash, error.valid_until, error.signed_xdr)
     nebula.submit_transaction(error.signed_xdr)
     done = nebula.wait_for_transaction(error.tx_hash)
     assert done.stream_ids == streams_with(once["memo"])
@@ -104,7 +108,8 @@ def test_who_waits_too_long_is_told_how_to_go_on(proxy, nebula, once, streams_wi
 def test_an_unknown_transaction_may_become_known(proxy, nebula):
     with pytest.raises(TransactionPendingError) as pending:
         nebula.limited(confirm_timeout=0.4).wait_for_transaction("ab" * 32)
-    assert (pending.value.status, pending.value.signed_xdr) == (None, None)
+    assert (pending.value.status, pending.value.signed_xdr, pending.value.submission) == (None, None, None)
+    assert "Do not pay again before its time is over" in str(pending.value)
     assert pending.value.__cause__.code == "transaction-not-found"
     assert proxy.count("GET /transactions") >= 2
 
@@ -228,9 +233,13 @@ def test_a_link_is_paid_once_over_lost_answers(proxy, nebula, client_of, deploye
     assert len(mine.payments) == 1
 
 
-def test_nobody_pays_beside_a_payment_that_is_under_way(deployed, nebula, client_of, terms, payer, payee):
-    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+@pytest.fixture
+def pay_later(deployed):
+    """Return a function that hands in a payment of a link that is applied in a while, and returns its hash."""
     other = deployed.wallet()
+
+    class SignedError(Exception):
+        pass
 
     class Later:
         """Signs a transaction that can be applied in a while, so that it waits."""
@@ -242,23 +251,46 @@ def test_nobody_pays_beside_a_payment_that_is_under_way(deployed, nebula, client
             envelope.transaction.preconditions.time_bounds.min_time = int(time.time()) + 45
             raise SignedError(other.sign_transaction(envelope.to_xdr(), network_passphrase=network_passphrase))
 
-    class SignedError(Exception):
-        pass
+    def pay(slug: str) -> str:
+        with NebulaClient(deployed.url) as client, pytest.raises(SigningError) as signed:
+            client.pay_invoice_link(slug, signer=Later())
+        said = deployed.api.get(
+            f"/api/v1/invoice-links/{slug}/submit",
+            "Content-Type: application/json",
+            method="POST",
+            body=json.dumps({"xdr": signed.value.__cause__.args[0]}).encode(),
+        )
+        assert said.status == 202, said
+        return said.json["txHash"]
 
-    with pytest.raises(SigningError) as signed:
-        nebula.pay_invoice_link(link.slug, signer=Later())
-    xdr = signed.value.__cause__.args[0]
-    path = f"/api/v1/invoice-links/{link.slug}/submit"
-    said = deployed.api.get(
-        path, "Content-Type: application/json", method="POST", body=json.dumps({"xdr": xdr}).encode()
-    )
-    assert said.status == 202, said
+    return pay
 
+
+def test_nobody_pays_beside_a_payment_that_is_under_way(deployed, nebula, client_of, terms, payer, payee, pay_later):
+    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+    tx_hash = pay_later(link.slug)
     with pytest.raises(PaymentUnderWayError) as under_way:
         nebula.pay_invoice_link(link.slug)
-    assert (under_way.value.slug, under_way.value.tx_hash) == (link.slug, said.json["txHash"])
+    assert (under_way.value.slug, under_way.value.tx_hash) == (link.slug, tx_hash)
     paid = nebula.pay_invoice_link(link.slug, allow_another=True)
     assert paid.link.payer == payer.public_key
+
+
+def test_of_two_payments_in_the_same_moment_one_is_taken(deployed, proxy, nebula, client_of, terms, payee, pay_later):
+    link = client_of(deployed.url, signer=payee).create_invoice_link(**terms)
+    first, told = [], []
+
+    def overtaken(handler):
+        first.append(pay_later(link.slug))
+        forward(handler)
+
+    proxy.lay(f"POST /invoice-links/{link.slug}/submit", overtaken)
+    with pytest.raises(PaymentUnderWayError) as under_way:
+        nebula.pay_invoice_link(link.slug, on_submitted=told.append)
+    assert [under_way.value.tx_hash] == first
+    assert told[0].tx_hash != first[0]
+    with pytest.raises(NotFoundError):
+        nebula.get_transaction(told[0].tx_hash)
 
 
 def test_changing_and_deleting_are_not_sent_twice(proxy, nebula, terms):

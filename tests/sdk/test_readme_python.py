@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,21 +14,28 @@ from nebula_client import NebulaClient, errors
 from nebula_client._core.config import ClientOptions, Config
 from tests.api.examples import Page
 from tests.paths import ROOT
+from tests.sdk.demo_kit import Demo, demo
 
 README = Page("contrib/nebula-client/README.md")
 
 
-@pytest.mark.timeout(110)
-def test_its_examples_run_as_they_are_shown(deployed, tmp_path):
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Iterator[Demo]:
+    with demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.mark.timeout(200)
+def test_its_examples_run_as_they_are_shown_against_the_demo(service, tmp_path):
     code = "\n".join(block.code for block in README.of("python"))
-    here = code.replace("http://127.0.0.1:3000", deployed.url).replace("http://127.0.0.1:8000", deployed.node.url)
-    assert here.count(deployed.url) == here.count(deployed.node.url) == 1
-    assert f'USDC = "{deployed.usdc}"' in here
+    here = code.replace("http://127.0.0.1:3000", service.url).replace("http://127.0.0.1:8000", service.network)
+    assert here.count(service.url) == here.count(service.network) == 1
+    assert f'USDC = "{service.usdc}"' in here
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", here],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=190,
         check=False,
         cwd=tmp_path,
     )

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from nebula_client.models.transactions import Submission
+
 
 class NebulaError(Exception):
-    """Whatever this package raises. ``code`` says what it is."""
+    """Whatever goes wrong with the service, the network, the signer or what a call is given. ``code`` says what it is.
+
+    Others are faults of the calling program, and come as they are: a ``TypeError`` for unknown and missing arguments,
+    what ``on_submitted`` or ``on_position`` raises, and a ``RuntimeError`` of asyncio where an asynchronous client is
+    used in a second event loop.
+    """
 
     code: str = "nebula-error"
 
@@ -92,7 +99,7 @@ class TransactionPendingError(NebulaError):
 
     Never build another one in its place before ``valid_until``. Go on with ``submit_transaction(signed_xdr)``, which
     is safe however often it is done, and ``wait_for_transaction(tx_hash)``. ``status`` is what was known last, None
-    where nothing was; ``signed_xdr`` is None where this call did not sign.
+    where nothing was; ``valid_until``, ``signed_xdr`` and ``submission`` are None where this call did not sign.
     """
 
     code = "transaction-pending"
@@ -112,11 +119,19 @@ class TransactionPendingError(NebulaError):
         self.valid_until = valid_until
         self.signed_xdr = signed_xdr
 
+    @property
+    def submission(self) -> Submission | None:
+        """What to keep, as ``on_submitted`` is given it."""
+        if self.valid_until is None or self.signed_xdr is None:
+            return None
+        return Submission(self.tx_hash, self.valid_until, self.signed_xdr)
+
 
 class PaymentUnderWayError(NebulaError):
-    """Somebody's payment of the link is on its way, or came first: paying as well may pay twice. Nothing was handed in.
+    """Somebody's payment of the link is on its way, or came first: paying as well may pay twice. Nothing was taken.
 
-    Wait for ``tx_hash``, or say ``allow_another=True``.
+    Wait for ``tx_hash``, or say ``allow_another=True``. What ``on_submitted`` was given, if it was called, is refused:
+    never hand it in later, for it would pay as well.
     """
 
     code = "payment-under-way"

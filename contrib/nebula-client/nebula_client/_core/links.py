@@ -17,7 +17,7 @@ from nebula_client._core.requests import Request, get, nothing
 from nebula_client._core.streams import as_recorded
 from nebula_client._core.submitting import Done, Signing, carried_out, in_turn, kept
 from nebula_client._core.wire import arguments, body, path, query
-from nebula_client.errors import ConfigurationError, GoneError, NebulaError, PaymentUnderWayError
+from nebula_client.errors import ConfigurationError, ConflictError, GoneError, NebulaError, PaymentUnderWayError
 from nebula_client.models.base import Page
 from nebula_client.models.links import InvoiceLink, InvoiceLinkStatus, OwnInvoiceLink, PaidInvoiceLink
 from nebula_client.models.transactions import PaymentToSign
@@ -86,8 +86,16 @@ def pay(core: Core, slug: str, by: Operation[Signing], *, allow_another: bool) -
         if built.under_way is not None and not allow_another:
             raise PaymentUnderWayError(slug, built.under_way)
         submit = path(LINKS, slug, "submit")
-        last_look = None if allow_another else still_open
-        return (yield from carried_out(core, built.transaction, signing, submit, NOBODY, last_look))
+        if allow_another:
+            return (yield from carried_out(core, built.transaction, signing, submit, NOBODY))
+        try:
+            return (yield from carried_out(core, built.transaction, signing, submit, NOBODY, still_open, alone=True))
+        except ConflictError as error:
+            if error.code != PaymentUnderWayError.code:
+                raise
+            # somebody else's came between the last look and this one: the service took nothing of it
+            other = error.problem.get("txHash")
+            raise PaymentUnderWayError(slug, other if isinstance(other, str) else "unknown") from error
 
     done = yield from in_turn(signing, applied())
     stream = yield from as_recorded(core, done)

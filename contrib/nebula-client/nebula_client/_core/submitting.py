@@ -7,8 +7,9 @@ again with the same envelope, which is the same transaction, and what is not kno
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -99,10 +100,12 @@ def carried_out(
     submit: str,
     who: Who,
     before: Callable[[], Operation[None]] | None = None,
+    **besides: object,
 ) -> Operation[Done]:
     """Have a transaction signed, hand it in at the path ``submit``, and wait until it is indexed.
 
-    ``before`` has a last look once it is signed: what it raises ends it, and nothing was handed in.
+    ``before`` has a last look once it is signed: what it raises ends it, and nothing was handed in. ``besides`` is
+    handed in with it.
     """
     _check(core, built, signing)
     signed = yield from sign(signing.signer, built.xdr, built.network_passphrase, signing.account)
@@ -113,7 +116,7 @@ def carried_out(
     if on_submitted is not None:
         yield Ask(lambda: on_submitted(submission))
     deadline = Deadline(core)  # only now: a wallet's owner may take a while
-    yield from _taken(core, submission, submit, who)
+    yield from _taken(core, submission, submit, who, besides)
     said = yield from kept(submission, settled(core, built.hash, deadline, submission))
     return Done(said, submission, deadline)
 
@@ -136,9 +139,9 @@ def kept(submission: Submission, operation: Operation[T]) -> Operation[T]:
         raise
 
 
-def _taken(core: Core, submission: Submission, submit: str, who: Who) -> Operation[None]:
+def _taken(core: Core, submission: Submission, submit: str, who: Who, besides: Mapping[str, object]) -> Operation[None]:
     """Hand a transaction in. A refusal is said as it is only where no attempt before it can have been taken."""
-    request = Request("POST", submit, body=body({"xdr": submission.signed_xdr}), safe=True)
+    request = Request("POST", submit, body=body({"xdr": submission.signed_xdr, **besides}), safe=True)
     failures: list[NebulaError] = []
 
     def send(credential: Credential | None) -> Operation[Transaction]:
@@ -248,9 +251,13 @@ def pending(
     tx_hash: str, what: str, submission: Submission | None = None, said: Transaction | None = None
 ) -> TransactionPendingError:
     """Return the error for a transaction that may still be applied."""
-    how = "submit_transaction(error.signed_xdr), which never does it twice, and " if submission is not None else ""
+    how, until = "", "its time is over"
+    if submission is not None:
+        how = "submit_transaction(error.signed_xdr), which never does it twice, and "
+        until = submission.valid_until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return TransactionPendingError(
-        f"Transaction {tx_hash}: {what}. It may still be applied: go on with {how}wait_for_transaction(error.tx_hash).",
+        f"Transaction {tx_hash}: {what}. It may still be applied: go on with {how}wait_for_transaction(error.tx_hash). "
+        f"Do not pay again before {until}: both might be applied.",
         tx_hash=tx_hash,
         status=None if said is None else said.status,
         valid_until=None if submission is None else submission.valid_until,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -33,7 +33,7 @@ def arguments(shape: type[Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def body(values: Mapping[str, Any]) -> bytes:
     """Return a JSON object: what is None is left out, amounts become text and times RFC 3339."""
-    given = {to_camel(name): _plain(name, value) for name, value in values.items() if value is not None}
+    given = {to_camel(name): _scalar(name, _plain(name, value)) for name, value in values.items() if value is not None}
     return json.dumps(given).encode()
 
 
@@ -66,6 +66,14 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, datetime) or name.endswith("_time") or name in {"at", "expires_at"}:
         return moment(value)
     return value
+
+
+def _scalar(name: str, value: object) -> object:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, timedelta):
+        raise ConfigurationError(f"Not a {name}: give whole seconds, such as {int(value.total_seconds())}.")
+    raise ConfigurationError(f"Not a {name}: text or a number is needed, not {type(value).__name__}.")
 
 
 def units(amount: object) -> str:
