@@ -14,6 +14,7 @@ from pathlib import Path
 from stellarstream_core.ops.environment import run_folder
 from stellarstream_core.ops.health_state import Alert, HealthState, ProcessHealth, WatcherHealth, read_health
 from stellarstream_core.ops.identity import lives
+from stellarstream_core.ops.notes import Held
 from stellarstream_core.ops.process import PresenceState, State, read_presences, supervised_role
 from stellarstream_core.settings import Settings
 
@@ -52,7 +53,8 @@ class WatcherView:
     """Processes of one kind. ``wanted`` and ``status`` are None where the health monitor has not told them.
 
     ``restarts`` counts those that ended by themselves, ``backoff`` is for how many seconds more none is started, since
-    they crash again and again; ``memory_limit``, in bytes, is what one process may have.
+    they crash again and again, or cannot begin without what ``why`` names; ``memory_limit``, in bytes, is what one
+    process may have.
     """
 
     name: str
@@ -62,6 +64,7 @@ class WatcherView:
     restarts: int | None = None
     backoff: float = 0.0
     memory_limit: int | None = None
+    why: str | None = None
 
     @property
     def up(self) -> bool | None:
@@ -89,7 +92,7 @@ class WatcherView:
     def trouble(self) -> str | None:
         """What is not as it should be, in a few words; None where all is well."""
         if self.backoff:
-            return f"crashes again and again, next start in {self.backoff:.0f} s"
+            return f"{Held(0, 0.0, self.why).text}, next start in {self.backoff:.0f} s"
         if self.name not in SERVICE:
             return None  # it runs when somebody wants it to
         if self.off:
@@ -208,6 +211,7 @@ def _watcher(
         known.restarts if known else None,
         backoff,
         limit,
+        known.why if known else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal
 
@@ -16,15 +16,19 @@ from stellarstream_core.runtime import Runtime
 from stellarstream_core.sources import Reach, Source, SourceSpec
 from stellarstream_core.sync.state import DEFAULT_TIP_SECONDS, SHORTEST_TIP_SECONDS, TIP_TIMEOUT_SECONDS, Tip
 
+RECENT_SECONDS = 15.0
+"""How long what a source said tells how it is now, where somebody's alarm hangs on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What a source last said. ``trouble`` is a sentence where it did not answer; both None: not asked yet."""
+    """What a source last said, and when. ``trouble`` is a sentence where it did not answer; both None: nothing yet."""
 
     name: str
     summary: str
     reach: Reach | None = None
     trouble: str | None = None
+    since: float = field(default_factory=monotonic, compare=False)
 
     @property
     def word(self) -> Literal["up", "down", "unknown"]:
@@ -32,6 +36,16 @@ class SourceState:
         if self.trouble is not None:
             return "down"
         return "unknown" if self.reach is None else "up"
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago it was said."""
+        return monotonic() - self.since
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether something was said, and lately."""
+        return self.word != "unknown" and self.age < RECENT_SECONDS
 
 
 class SourceWatch:
@@ -60,6 +74,16 @@ class SourceWatch:
         if waited_for and patience > 0:
             await asyncio.wait(waited_for, timeout=patience)
         return tuple(self._states.values())
+
+    async def look_closely(self, patience: float) -> tuple[SourceState, ...]:
+        """Return the states as ``look`` does, but ask anew, and wait so long, where what is known is not recent."""
+        if not all(state.is_recent for state in self._states.values()):
+            if not self._asking:
+                self._begin()
+            late = [task for name, task in self._asking.items() if not self._states[name].is_recent]
+            if late:
+                await asyncio.wait(late, timeout=patience)
+        return await self.look()
 
     @property
     def tip(self) -> Tip:

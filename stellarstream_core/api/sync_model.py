@@ -167,7 +167,10 @@ def sync_model(
             proven_ledgers=coverage.proven.size if coverage else 0,
             scanned_ledgers=coverage.scanned.size if coverage else 0,
         ),
-        sources=[source_model(one, from_sources[one.name].size if one.name in from_sources else 0) for one in sources],
+        sources=[
+            source_model(one, from_sources[one.name].size if one.name in from_sources else 0, _late(one, state, reach))
+            for one in sources
+        ],
         projections=[projection_model(one) for one in projections],
         events=totals.events,
         conflicts=totals.conflicts,
@@ -176,8 +179,8 @@ def sync_model(
     )
 
 
-def source_model(state: SourceState, covered_ledgers: int = 0) -> SourceModel:
-    """Return a source's state with the number of ledgers that came from it."""
+def source_model(state: SourceState, covered_ledgers: int = 0, remark: str | None = None) -> SourceModel:
+    """Return a source's state with the number of ledgers that came from it, and a remark where it is up."""
     return SourceModel(
         name=state.name,
         summary=state.summary,
@@ -185,7 +188,20 @@ def source_model(state: SourceState, covered_ledgers: int = 0) -> SourceModel:
         oldest=state.reach.oldest if state.reach else None,
         latest=state.reach.latest if state.reach else None,
         covered_ledgers=covered_ledgers,
-        trouble=state.trouble,
+        trouble=state.trouble or remark,
+    )
+
+
+def _late(source: SourceState, state: State | None, reach: Reach | None) -> str | None:
+    """Return that a source is behind what is stored, where the highest tip of all sources is.
+
+    One that is behind others is none to speak of, and a tip that was told a while ago says nothing.
+    """
+    if state is None or not source.is_recent or not state.ahead_of(reach):
+        return None
+    late = state.ahead_of(source.reach)
+    return (
+        f"its tip is {late:,} ledgers behind what is stored; 'stellarstream doctor' compares the two" if late else None
     )
 
 

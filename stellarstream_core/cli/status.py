@@ -81,6 +81,7 @@ def read_status(found: Runtime, storage: Storage, scope: Scope, tip: Tip) -> dic
         "tip": reach.latest if reach else None,
         "tipClosedAt": reach.latest_closed_at if reach else None,
         "lag": state.lag(reach),
+        "sourceBehind": state.ahead_of(reach) if reach else None,
         "source": tip.source,
         "sourceTrouble": tip.trouble,
         "gaps": [gap.to_json() for gap in coverage.gaps],
@@ -123,8 +124,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if names := facts["heldBackBy"]:
         yield "held back", "by " + ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
     if facts["tip"] is not None:
-        behind = "at the tip" if facts["lag"] == 0 else f"{plural(facts['lag'], 'ledger')} behind"
-        yield "tip", f"{facts['tip']:,} ({facts['source']}): {behind}"
+        yield "tip", f"{facts['tip']:,} ({facts['source']}): {_behind(facts)}"
     else:
         yield "tip", f"not known: {facts['sourceTrouble']}"
     yield "events", f"{facts['events']:,} in this database"
@@ -142,6 +142,13 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "projection", f"{one['name']}: {one['summary']}{odd}"
     if facts["brokenPlugins"]:
         yield "broken", f"{', '.join(facts['brokenPlugins'])} (see 'stellarstream plugins')"
+
+
+def _behind(facts: dict[str, Any]) -> str:
+    """Return who is behind whom: the database behind the source, or the source behind the database."""
+    if late := facts["sourceBehind"]:
+        return f"the source is {plural(late, 'ledger')} behind this database ('stellarstream doctor')"
+    return "at the tip" if facts["lag"] == 0 else f"{plural(facts['lag'], 'ledger')} behind"
 
 
 def _gaps(gaps: list[dict[str, Any]]) -> str:

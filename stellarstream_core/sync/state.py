@@ -20,6 +20,8 @@ SHORTEST_TIP_SECONDS = 2.0
 DEFAULT_TIP_SECONDS = 5.0
 """How often the tip is asked for: as often as ledgers close, or this where nobody tells."""
 TIP_TIMEOUT_SECONDS = 5.0
+APART_LEDGERS, APART_SECONDS = 10, 10.0
+"""How far a tip may be below what is stored, and the source of it still not behind."""
 _EVER = LedgerRange(FIRST_LEDGER, LAST_LEDGER)
 
 
@@ -128,6 +130,17 @@ class State:
     def lag(self, reach: Reach | None) -> int | None:
         """Return how many ledgers the watermark is behind the tip; None where that is not known."""
         return None if reach is None else max(reach.latest - self.watermark, 0)
+
+    def ahead_of(self, reach: Reach | None) -> int:
+        """Return how many ledgers the last covered one is ahead of a source's tip: then that source is behind.
+
+        0 where both may be right: they are not read at the same moment, and nodes are not at the same ledger.
+        """
+        if reach is None:
+            return 0
+        ahead = self.last - reach.latest
+        pace = reach.ledger_seconds or DEFAULT_TIP_SECONDS
+        return ahead if ahead > max(APART_LEDGERS, APART_SECONDS / pace) else 0
 
 
 def read_state(storage: Storage, scope: Scope) -> State | None:

@@ -108,6 +108,8 @@ def test_a_process_that_tells_nothing_of_itself_is_told_while_it_lives_and_the_m
          ["api: stopped"]),
         (health(watchers={"api": TWO, "indexer": WatcherHealth("active", 0, backoff_until=NOW + 8)}),
          WELL[:2], ["indexer: crashes again and again, next start in 8 s"]),
+        (health(watchers={"api": TWO, "indexer": WatcherHealth("active", 0, (), 9, NOW + 8, "its sources")}),
+         WELL[:2], ["indexer: waits for its sources, next start in 8 s"]),
         (health(watchers={"api": TWO, "indexer": WatcherHealth("active", 1, backoff_until=NOW - 8)}),
          WELL, []),
         (health(NOW - 200), WELL, ["the health monitor last looked 200 s ago"]),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from stellarstream_core.api import sources
+from stellarstream_core.api.resources import health
 from stellarstream_core.api.sources import SourceWatch
 from stellarstream_core.errors import SourceUnavailableError, UsageError
 from stellarstream_core.sources import Capabilities, Reach, SourceSpec
@@ -141,3 +143,69 @@ async def test_closing_stops_what_is_being_asked():
     watch = SourceWatch(Configured(a=source), patience=0.05)
     await watch.look()
     await asyncio.wait_for(watch.close(), 1)
+
+
+# --- readiness --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def check(monkeypatch):
+    """Return a coroutine that makes readiness's check of a watch: its verdict and its sentence."""
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.2)
+
+    async def make(watch: SourceWatch) -> tuple[bool, str]:
+        found = await health._sources(SimpleNamespace(sources=watch))
+        assert not found.required, "a worker answers without its sources"
+        return found.ok, found.detail
+
+    return make
+
+
+async def test_a_source_that_was_never_heard_is_not_well(check):
+    watch = SourceWatch(Configured(silent=Answering(7, 9), well=Answering(7)), patience=0.05)
+    assert await check(watch) == (False, "silent: not heard yet")
+    await watch.close()
+
+
+async def test_a_source_that_answers_within_the_time_of_a_check_is_well_at_the_first_check(check):
+    watch = SourceWatch(Configured(slow=Answering(7, 0.1)), patience=0.01)
+    assert await check(watch) == (True, "slow")
+    await watch.close()
+
+
+async def test_a_worker_that_nobody_asked_for_a_while_hears_of_a_loss_and_of_its_end_at_once(check, monkeypatch):
+    monkeypatch.setattr(sources, "RECENT_SECONDS", 0.3)
+    source = Answering(7)
+    watch = SourceWatch(Configured(a=source), patience=0.01)
+    assert await check(watch) == (True, "a")
+    source.fails, source.seconds = SourceUnavailableError("It is away."), 0.05
+    await asyncio.sleep(0.35)
+    assert await check(watch) == (False, "a: It is away.")
+    source.fails = None
+    await asyncio.sleep(0.35)
+    assert await check(watch) == (True, "a")
+    await watch.close()
+
+
+async def test_an_old_answer_does_not_stand_for_a_source_that_is_silent_now(check, monkeypatch):
+    monkeypatch.setattr(sources, "RECENT_SECONDS", 0.3)
+    source = Answering(7)
+    watch = SourceWatch(Configured(a=source), patience=0.01)
+    assert await check(watch) == (True, "a")
+    source.seconds = 9
+    await asyncio.sleep(0.35)
+    assert await check(watch) == (False, "a: not heard for 1 s")
+    assert (await watch.look())[0].word == "up", "who only wants to know the tip is told the last one"
+    async with asyncio.timeout(3):
+        while (await check(watch))[1] != "a: no answer within 0 s":
+            await asyncio.sleep(0.02)
+    await watch.close()
+
+
+async def test_a_recent_answer_is_not_asked_for_again_by_every_check(check, monkeypatch):
+    monkeypatch.setattr(sources, "DEFAULT_TIP_SECONDS", 5.0)
+    source = Answering(7)
+    watch = SourceWatch(Configured(a=source), patience=0.05)
+    assert {await check(watch) for _ in range(20)} == {(True, "a")}
+    assert source.asked == 1
+    await watch.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from functools import partial
+from time import monotonic
 
 import orjson
 import pytest
@@ -214,6 +215,48 @@ def test_tip_and_lag_are_told_as_the_source_tells_them():
     )
     assert (found.tip, found.lag, found.lag_seconds) == (132, 12, 60.0)
     assert datetime.fromisoformat(found.tip_closed_at).timestamp() == 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("tips", "late"),
+    [
+        ({"rpc": 206}, {"rpc": 56}),
+        ({"rpc": 260}, {}),
+        ({"rpc": 263, "lake": 180}, {}),
+        ({"rpc": 206, "lake": 240}, None),
+    ],
+)
+def test_sources_that_are_all_behind_what_is_stored_say_so(tips, late):
+    state = State(Scope.of([A]), 2, 2, 262, {A: 262}, {A: ()})
+    found = sync_model(
+        network="testnet",
+        scope=state.scope,
+        state=state,
+        totals=Totals(0, 0, 0, None, None),
+        sources=[SourceState(name, "a source", Reach(1, tip)) for name, tip in tips.items()],
+        reach=Reach(1, max(tips.values())),
+        live_position=None,
+    )
+    assert found.lag == max(max(tips.values()) - 262, 0)
+    assert {one.state for one in found.sources} == {"up"}
+    said = {one.name: one.trouble.split(";")[0] for one in found.sources if one.trouble}
+    late = {name: 262 - tip for name, tip in tips.items()} if late is None else late
+    assert said == {name: f"its tip is {count} ledgers behind what is stored" for name, count in late.items()}
+
+
+def test_a_tip_that_was_told_a_while_ago_says_nothing_of_now():
+    state = State(Scope.of([A]), 2, 2, 262, {A: 262}, {A: ()})
+    old = SourceState("rpc", "a source", Reach(1, 206), since=monotonic() - 60)
+    found = sync_model(
+        network="testnet",
+        scope=state.scope,
+        state=state,
+        totals=Totals(0, 0, 0, None, None),
+        sources=[old],
+        reach=old.reach,
+        live_position=None,
+    )
+    assert found.sources[0].trouble is None
 
 
 # --- of what it speaks ------------------------------------------------------------------------

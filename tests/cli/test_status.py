@@ -155,6 +155,31 @@ def test_the_tip_is_asked_as_often_as_ledgers_close(told, seconds):
     assert Tip(trouble="down").seconds == 5.0
 
 
+@pytest.mark.parametrize(
+    ("latest", "pace", "behind"),
+    [(100, None, 0), (95, None, 0), (90, 5.0, 0), (89, 5.0, 11), (44, 1.0, 56), (44, 0.1, 0), (120, 5.0, 0)],
+)
+def test_a_source_is_behind_where_its_tip_is_further_below_than_a_moment_explains(invoke, latest, pace, behind):
+    cover(ONE, (10, 100), wanted=10)
+    storage = Runtime(flags={"database_url": "sqlite:///stellarstream.db"}).open_storage()
+    found = state.read_state(storage, Scope.of([ONE]))
+    storage.close()
+    assert found.ahead_of(Reach(2, latest, ledger_seconds=pace)) == behind
+    assert found.ahead_of(None) == 0
+
+
+def test_a_source_behind_the_database_is_not_called_at_the_tip(invoke, monkeypatch):
+    cover(ONE, (10, 262), wanted=10)
+    spec, _ = counting(Reach(2, 206, ledger_seconds=5.0))
+    monkeypatch.setattr(Runtime, "source_specs", lambda *_: [spec])
+    text = invoke("status").out
+    assert "complete   ledgers 10 to 262" in text
+    assert "tip        206 (counting): the source is 56 ledgers behind this database" in text
+    assert "at the tip" not in text
+    facts = invoke("status", "--json").json
+    assert (facts["lag"], facts["sourceBehind"]) == (0, 56)
+
+
 # --- reading it -----------------------------------------------------------------------------
 
 

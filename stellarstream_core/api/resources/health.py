@@ -11,6 +11,7 @@ from stellarstream_core.api.cluster import ClusterReader
 from stellarstream_core.api.models import Nothing, Represented
 from stellarstream_core.api.routes import NO_STORE, Answer, Call, Route
 from stellarstream_core.api.service import ApiService
+from stellarstream_core.api.sources import SourceState
 from stellarstream_core.errors import StellarStreamError
 from stellarstream_core.hookspecs import Health, HealthCheck
 from stellarstream_core.plugins import FAULTS
@@ -100,12 +101,21 @@ async def _live(api: ApiService) -> Check:
 
 
 async def _sources(api: ApiService) -> Check:
-    states = await api.sources.look()
-    down = [state for state in states if state.trouble is not None]
+    states = await api.sources.look_closely(CHECK_SECONDS)
     if not states:
         return Check(name="sources", ok=False, detail=api.sources.tip.trouble or "none", required=False)
-    detail = "; ".join(f"{state.name}: {state.trouble}" for state in down) or ", ".join(state.name for state in states)
-    return Check(name="sources", ok=not down, detail=detail, required=False)
+    faults = [f"{state.name}: {fault}" for state in states if (fault := _source_fault(state))]
+    detail = "; ".join(faults) or ", ".join(state.name for state in states)
+    return Check(name="sources", ok=not faults, detail=detail, required=False)
+
+
+def _source_fault(state: SourceState) -> str | None:
+    """Return what is wrong with a source; None where it answered lately."""
+    if state.word == "unknown":
+        return "not heard yet"
+    if state.trouble is not None or state.is_recent:
+        return state.trouble
+    return f"not heard for {state.age:.0f} s"
 
 
 async def _plugins(api: ApiService) -> Check:
