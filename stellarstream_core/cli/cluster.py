@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from stellarstream_core.cli.clustering import cluster_runtime
+from stellarstream_core.cli.clustering import cluster_control
 from stellarstream_core.cli.options import json_option
 from stellarstream_core.cli.output import plural, print_json, say
 from stellarstream_core.errors import ExitCode
-from stellarstream_core.ops.control import Control, NotRunningError, require_circus
-from stellarstream_core.ops.environment import cluster_folder
+from stellarstream_core.ops.control import NotRunningError, require_circus
 
 SHOWN_ALERTS = 5
 
@@ -38,10 +37,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
     Exit code 0 where everything runs that should, 2 otherwise.
     """
     require_circus()
-    found, home, config = cluster_runtime(ctx)
+    control = cluster_control(ctx)
     from stellarstream_core.ops.overview import read_overview  # noqa: PLC0415 - not needed to show help
 
-    control = Control(cluster_folder(found.settings, home, config))
     try:
         overview = read_overview(control)
     except NotRunningError as error:
@@ -74,10 +72,9 @@ def ctl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     workers did not become ready in a reload it is 1, and that is said.
     """
     require_circus()
-    found, home, config = cluster_runtime(ctx)
+    control, began = cluster_control(ctx), time.time()
     from stellarstream_core.ops.circusctl import require_command, require_reloaded, run_circusctl  # noqa: PLC0415 - likewise
 
-    control, began = Control(cluster_folder(found.settings, home, config)), time.time()
     require_command(control, arguments)
     answer = run_circusctl(control, arguments)
     if not answer.code:

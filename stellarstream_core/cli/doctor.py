@@ -14,14 +14,19 @@ import click
 from stellarstream_core import __version__
 from stellarstream_core.cli.options import database_option, json_option, runtime
 from stellarstream_core.cli.output import print_json
-from stellarstream_core.errors import ExitCode, StellarStreamError
+from stellarstream_core.errors import ExitCode, SettingsError, StellarStreamError
 from stellarstream_core.hookspecs import Health
+from stellarstream_core.ops.checks import HOW_TO_MAKE, check_secrets
 from stellarstream_core.ops.open_files import open_database_files
 from stellarstream_core.plugins import FAULTS
 from stellarstream_core.projection.status import ProjectionState, read_projections
 from stellarstream_core.redact import redact_url
 from stellarstream_core.runtime import Runtime, migrations
-from stellarstream_core.sources import SourceSpec
+from stellarstream_core.settings import Settings
+from stellarstream_core.sources import Reach, Source, SourceSpec
+from stellarstream_core.storage import Storage
+from stellarstream_core.sync.opening import check_history
+from stellarstream_core.sync.state import read_state
 
 CHECK_TIMEOUT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
@@ -37,11 +42,15 @@ def doctor(ctx: click.Context, database: str | None, as_json: bool) -> None:
     found = runtime(ctx, database_url=database)
     results = asyncio.run(examine(found))
     well = all(health.ok for health in results.values())
+    warning = _warning(found.settings)
     if as_json:
-        print_json({"ok": well, "checks": {name: {"ok": h.ok, "detail": h.detail} for name, h in results.items()}})
+        checks = {name: {"ok": h.ok, "detail": h.detail} for name, h in results.items()}
+        print_json({"ok": well, "checks": checks, "warnings": [warning] if warning else []})
     else:
         for name, health in results.items():
             click.echo(f"{'ok   ' if health.ok else 'FAULT'}  {name}: {health.detail}")
+        if warning:
+            click.echo(f"warn   {warning}")
     if not well:
         ctx.exit(ExitCode.USAGE)
 
@@ -73,6 +82,18 @@ async def examine(found: Runtime) -> dict[str, Health]:
     results = {name: await _guarded(run) for name, run in checks}
     results["plugins"] = await _guarded(partial(_plugins, found))  # last: until here one may still break
     return results
+
+
+def _warning(settings: Settings) -> str | None:
+    """Return what is no fault for who indexes, but keeps a service from starting."""
+    missing = [name for name in HOW_TO_MAKE if getattr(settings, name) is None]
+    if missing:
+        return f"{' and '.join(missing)} not set: 'up' and 'serve --fd' do not start without."
+    try:
+        check_secrets(settings)
+    except SettingsError as error:
+        return f"'up' refuses to start: {_sentence(error)}"
+    return None
 
 
 async def _guarded(run: Callable[[], Awaitable[Health]]) -> Health:
@@ -170,12 +191,44 @@ async def _source(found: Runtime, spec: SourceSpec) -> Health:
     try:
         identity = await source.identity()
         reach = await source.reach()
+        where = f"{', '.join(identity.endpoints)}, version {identity.version}"
+        if identity.passphrase != found.settings.passphrase:
+            return Health(
+                False, f"{where} is on another network ({identity.passphrase!r}): correct 'network' or its address."
+            )
+        late = await _compared(found, source, f"{source.name} ({', '.join(identity.endpoints)})", reach)
     finally:
         await source.close()
-    where = f"{', '.join(identity.endpoints)}, version {identity.version}"
-    if identity.passphrase != found.settings.passphrase:
-        return Health(
-            False, f"{where} is on another network ({identity.passphrase!r}): correct 'network' or its address."
-        )
     detail = f"{where}, ledgers {reach.oldest:,} to {reach.latest:,}"
+    if late:
+        detail += f", {late:,} ledgers behind this database"
     return Health(True, "; ".join([detail, *identity.warnings]))
+
+
+async def _compared(found: Runtime, source: Source, where: str, reach: Reach) -> int:
+    """Return how many ledgers a source is behind what is stored.
+
+    Raises ``NetworkResetError`` where ``sync`` would: for a source of another history than the stored one.
+    """
+    try:
+        storage = await asyncio.to_thread(found.connect_storage)
+    except StellarStreamError:  # the database's own line tells
+        return 0
+    try:
+        if not await asyncio.to_thread(_has_history, storage, found.settings.passphrase):
+            return 0
+        await check_history(source, where, reach, storage, asyncio.to_thread, keep_tip=False)
+        scope = await asyncio.to_thread(found.scope_if_any, (), storage)
+        state = await asyncio.to_thread(read_state, storage, scope) if scope else None
+        return state.ahead_of(reach) if state else 0
+    finally:
+        storage.close()
+
+
+def _has_history(storage: Storage, passphrase: str) -> bool:
+    """Tell whether a history of this network is stored, in tables that this version can read."""
+    try:
+        schema = storage.schema()
+        return not schema.pending and not schema.unknown and storage.network_passphrase() == passphrase
+    except StellarStreamError:  # the database's own line tells
+        return False

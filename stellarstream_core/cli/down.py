@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from stellarstream_core.cli.clustering import cluster_runtime
+from stellarstream_core.cli.clustering import cluster_control
 from stellarstream_core.cli.output import say
-from stellarstream_core.ops.control import Control, require_circus
-from stellarstream_core.ops.environment import cluster_folder
+from stellarstream_core.ops.control import require_circus
 
 
 @click.command()
@@ -20,11 +19,10 @@ def down(ctx: click.Context) -> None:
     for; one that does not answer gets SIGTERM. Where nothing runs nothing is done.
     """
     require_circus()
-    found, home, config = cluster_runtime(ctx)
+    control = cluster_control(ctx)
     from stellarstream_core.ops.ending import end_whatever  # noqa: PLC0415 - not needed to show help
 
-    run_dir = cluster_folder(found.settings, home, config)
-    if end_whatever(Control(run_dir)):
+    if end_whatever(control):
         say("Ended.")
     else:
-        say(f"It does not run (run folder {run_dir}).")
+        say(f"It does not run (run folder {control.run_dir}).")

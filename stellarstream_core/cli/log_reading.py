@@ -17,6 +17,7 @@ from stellarstream_core.cli.app import runtime_of
 from stellarstream_core.cli.logs import ROLES
 from stellarstream_core.errors import UsageError
 from stellarstream_core.ops.environment import home_folder, log_folder
+from stellarstream_core.ops.lenient import read_leniently
 from stellarstream_core.ops.log_lines import Entry, utc
 from stellarstream_core.ops.log_names import roles_in
 from stellarstream_core.ops.logs_reading import LogReading
@@ -48,7 +49,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> by
 
 
 @click.command()
-@click.argument("roles", nargs=-1, metavar="[api|indexer]...")
+@click.argument("roles", nargs=-1, metavar="[api|indexer|health|circusd]...")
 @click.option("--follow", "-f", is_flag=True, help="Go on with each new line until Ctrl-C.")
 @click.option(
     "--lines", "-n", type=click.IntRange(0), metavar="N", help=f"How many of the last. Default: {LINES}; all --since."
@@ -61,7 +62,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> by
 def logs(
     ctx: click.Context, roles: tuple[str, ...], follow: bool, lines: int | None, since: bytes | None, as_json: bool
 ) -> None:
-    """Show the log files of API and indexer, merged in the order of time.
+    """Show the log files of API, indexer, health monitor and circusd, merged in the order of time.
 
     \b
     stellarstream logs --lines 200
@@ -72,7 +73,10 @@ def logs(
     line with the line it belongs to. Files are written where 'log_dir' is set, and by what 'up' starts, where
     it is not set in the folder 'logs': docs/logs.md.
     """
-    settings = runtime_of(ctx).base_settings
+    read = read_leniently(runtime_of(ctx).config)
+    if read.warning:
+        click.echo(read.warning, err=True)
+    settings = read.settings
     folder = _folder(settings)
     with _readable(folder):
         there = roles_in(folder, settings.log_date_format)

@@ -13,15 +13,15 @@ from loguru import logger
 from tornado.ioloop import PeriodicCallback
 
 from stellarstream_core.cli.logs import configure_logging, log_file_of
-from stellarstream_core.errors import SettingsError
 from stellarstream_core.ops.alerts import Webhook
 from stellarstream_core.ops.control import Control
 from stellarstream_core.ops.environment import HOME, RUN_DIR
 from stellarstream_core.ops.health_look import PLUGIN
 from stellarstream_core.ops.health_monitor import Monitor
 from stellarstream_core.ops.health_rules import Limits
+from stellarstream_core.ops.lenient import read_leniently
 from stellarstream_core.ops.process import ROLE, die_with_parent
-from stellarstream_core.settings import Settings, load_settings
+from stellarstream_core.settings import Settings
 
 NAME = "health"
 LOCK_NAME = "health.lock"
@@ -39,7 +39,6 @@ class HealthMonitor(CircusPlugin):  # type: ignore[misc]  # circus has no types
         os.chdir(os.environ.get(HOME, "."))
         os.environ[ROLE] = NAME
         settings = _settings()
-        configure_logging("info", settings.log_format, role=NAME, log_file=log_file_of(settings, NAME))
         run_dir = Path(os.environ[RUN_DIR])
         self._lock = _alone(run_dir)
         limits = limits_of(settings)
@@ -70,12 +69,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def _settings() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        configure_logging("info", role=NAME)
-        logger.error("the health monitor goes by its defaults, for settings are wrong: {}", error)
-        return Settings.model_construct()
+    """Return the settings, without those that are wrong, and let the log go where they say."""
+    read = read_leniently()
+    configure_logging("info", read.settings.log_format, role=NAME, log_file=log_file_of(read.settings, NAME))
+    if read.warning:
+        logger.error("the health monitor goes by what else is set: {}", read.warning)
+    return read.settings
 
 
 def _webhook(settings: Settings) -> Webhook | None:

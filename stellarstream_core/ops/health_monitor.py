@@ -61,7 +61,9 @@ class Monitor:
         self._quiet = Quiet(QUIET_LOOKS * limits.interval)
         self._replacing = Replacing(control, run_dir, self._not_replaced)
         self._held = {
-            name: Held(0, one.backoff_until) for name, one in self._watchers.items() if one.backoff_until is not None
+            name: Held(0, one.backoff_until, one.why)
+            for name, one in self._watchers.items()
+            if one.backoff_until is not None
         }
         self._crashes: dict[str, int] = {}
         self._look: Look | None = None
@@ -209,8 +211,11 @@ class Monitor:
         self._alerts_kept = [*self._alerts_kept, alert][-ALERTS_KEPT:]
 
     def _write(self) -> None:
-        until = {name: held.until for name, held in self._held.items()}
-        watchers = {name: replace(one, backoff_until=until.get(name)) for name, one in self._watchers.items()}
+        watchers = {
+            name: replace(one, backoff_until=held.until if held else None, why=held.why if held else None)
+            for name, one in self._watchers.items()
+            for held in [self._held.get(name)]
+        }
         state = HealthState(time.time(), self._limits.interval, watchers, tuple(self._alerts_kept), self._counts)
         try:
             write_health(self._run_dir, state)

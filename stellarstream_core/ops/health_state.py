@@ -50,7 +50,8 @@ class ProcessHealth:
 class WatcherHealth:
     """A watcher: how many processes it should have, those it has, how often one ended by itself.
 
-    ``backoff_until``, in Unix seconds, is set while it is in a crash loop and held back.
+    ``backoff_until``, in Unix seconds, is set while it is in a crash loop and held back; ``why`` then is what its
+    processes wait for, where they said so.
     """
 
     status: str
@@ -58,6 +59,7 @@ class WatcherHealth:
     processes: tuple[ProcessHealth, ...] = ()
     restarts: int = 0
     backoff_until: float | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def _state(told: Mapping[str, Any]) -> HealthState:
             tuple(ProcessHealth(**process) for process in one["processes"]),
             int(one["restarts"]),
             one["backoff_until"],
+            one.get("why"),  # a monitor of an earlier release tells none
         )
         for name, one in told["watchers"].items()
     }

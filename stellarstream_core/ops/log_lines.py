@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TIME_LENGTH = 27
 INDENT = "    "
 
+SUPERVISOR = "circusd"
+"""The role of circusd's own log, which circus writes, and others who have no other place for what they say."""
+
 _JSON_BEGIN = b'{"time":"'
 _STEERING = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Beside the usual ones those that end a line, or turn the order round in which text is shown (bidi controls)."""
@@ -104,6 +107,8 @@ def _second(second: int) -> str:
 
 # --- reading ------------------------------------------------------------------------------------
 
+_CIRCUS = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) circus\[")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -171,6 +176,9 @@ def time_of(line: bytes) -> bytes | None:
 
 def entries(lines: Iterable[bytes], role: str, time: bytes = b"") -> Iterator[Entry]:
     """Put the lines of each record together; ``time`` counts for lines in front of the first one that has its own."""
+    if role == SUPERVISOR:
+        yield from _lines_of_supervisor(lines, time)
+        return
     held: list[bytes] = []
     for line in lines:
         found = time_of(line)
@@ -182,3 +190,20 @@ def entries(lines: Iterable[bytes], role: str, time: bytes = b"") -> Iterator[En
             held.append(line)
     if held:
         yield Entry(time, role, b"".join(held))
+
+
+def _lines_of_supervisor(lines: Iterable[bytes], time: bytes) -> Iterator[Entry]:
+    """Yield each line of circusd's log as a record: one without a date is as old as the one before it."""
+    for line in lines:
+        if found := _CIRCUS.match(line):
+            time = _utc_of_local(found[1]) or time
+        yield Entry(time, SUPERVISOR, line)
+
+
+@lru_cache(maxsize=8)
+def _utc_of_local(time: bytes) -> bytes:
+    """Return a time of this machine's clock on the wall as other lines have it; nothing where it is none."""
+    try:
+        return utc(datetime.fromisoformat(time.decode()).timestamp()).encode()
+    except (ValueError, OverflowError):
+        return b""

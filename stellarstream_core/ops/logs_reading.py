@@ -10,6 +10,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import dropwhile
 from operator import attrgetter
 from pathlib import Path
 from typing import IO
@@ -266,8 +267,8 @@ def _last_of(fd: int, end: int, role: str, count: int) -> list[Entry]:
     while True:
         begin = max(end - size, 0)
         found = [*entries(_lines(fd, end, begin), role)]
-        if begin > 0:  # the first one may have begun before
-            found = found[1:]
+        if begin > 0:  # the first one may have begun before, and what has no time of its own is as old as that
+            found = [*dropwhile(lambda entry: not entry.time, found[1:])]
         if begin == 0 or len(found) >= count:
             return found[-count:]
         size *= 4

@@ -46,12 +46,20 @@ def _watcher(
     wanted, optional = int(options["numprocesses"]), not options["respawn"]
     cpu = {process.pid: process.cpu for process in known.processes} if known else {}
     processes = []
-    for pid in control.pids(name):
+    listed = control.pids(name)
+    # circusd lists no more those that it has told to end
+    ending = [pid for pid, presence in presences.items() if presence.role == name and pid not in listed]
+    for pid in [*listed, *ending]:
         presence, seen = presences.get(pid), look_at(pid, presences.get(pid))
+        state = presence.state if presence else None
+        if pid in ending:
+            state = State.DRAINING
+        elif state is None and seen is not None and name in _TOLD:
+            state = State.STARTING  # it has not come so far as to tell anything
         processes.append(
             {
                 "pid": pid,
-                "state": presence.state.value if presence else None,
+                "state": state.value if state else None,
                 "age": seen.age if seen else None,
                 "memory": seen.memory if seen else None,
                 "cpu": cpu.get(pid),
@@ -73,8 +81,9 @@ def _watcher(
         text = "none on this machine"
     elif standby:
         text = "active, standing by: another one follows into the same database"
-    if held is not None:
-        text += f", crash loop: next start in {held - time.time():.0f} s"
+    if held is not None and known is not None:
+        what = f"waits for {known.why}" if known.why else "crash loop"
+        text += f", {what}: next start in {held - time.time():.0f} s"
     return {
         "status": status,
         "wanted": wanted,

@@ -8,8 +8,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from stellarstream_core.api.run_dir import RunDir
-from stellarstream_core.cli.logs import log_what_is_said
-from stellarstream_core.errors import SchemaError, SourceUnavailableError, StorageError
+from stellarstream_core.cli.logs import configure_logging, log_file_of, log_what_is_said, role_of
+from stellarstream_core.errors import SchemaError, SettingsError, SourceUnavailableError, StorageError
+from stellarstream_core.ops.lenient import read_leniently
 from stellarstream_core.ops.notes import note_end
 from stellarstream_core.ops.process import ROLE, Presence, State
 from stellarstream_core.settings import Settings
@@ -43,7 +44,21 @@ def log_end(text: str, error: BaseException | None = None) -> bool:
         want("its database")
     elif isinstance(error, SourceUnavailableError):
         want("its sources")
-    return log_what_is_said(" ".join(text.split()), "ERROR")
+    line = " ".join(text.split())
+    return log_what_is_said(line, "ERROR") or (_open_log() and log_what_is_said(line, "ERROR"))
+
+
+def _open_log() -> bool:
+    """Let a process that ends before it knew its settings, as one of them is wrong, log by those that are right."""
+    if not os.environ.get(ROLE):
+        return False
+    settings = read_leniently().settings
+    try:
+        role = role_of(None)
+        configure_logging("info", settings.log_format, role=role, log_file=log_file_of(settings, role))
+    except SettingsError:
+        return False  # that it has no log may be why it ends
+    return True
 
 
 def want(what: str) -> None:

@@ -150,7 +150,8 @@ def test_what_piles_up_is_dropped_and_nobody_waits(made, log):
 
 
 def test_the_state_of_health_is_read_as_it_was_written(tmp_path):
-    state = HealthState(5.0, 30.0, {"api": WatcherHealth("active", 2, (), 3, 9.5)}, (ALERT,), {"memory": 1})
+    held = WatcherHealth("active", 2, (), 3, 9.5, "its database")
+    state = HealthState(5.0, 30.0, {"api": held}, (ALERT,), {"memory": 1})
     write_health(tmp_path, state)
     assert read_health(tmp_path) == state
     assert [path.name for path in tmp_path.iterdir()] == ["health.json"]

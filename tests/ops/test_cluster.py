@@ -167,6 +167,7 @@ def test_a_reload_of_what_does_not_start_keeps_the_old_workers(service, steady):
         until(lambda: service.pids("api") == before)
         assert service.ready_pids("api") == before
         assert told(steady, "reload of what does not start")["failed"] == []
+        assert service.logged("api").count("no_such_setting: there is no such setting") == 2  # why they did not
     finally:
         file.unlink()
     assert service.control.wanted("api") == 2

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -132,6 +133,52 @@ def test_it_shows_the_last_lines_of_one_role_or_of_all(invoke, folder):
     assert invoke("logs", "-n", "0", **settings).out == ""
     outcome = invoke("logs", "worker", **settings)
     assert (outcome.code, "There are logs of: api, indexer." in outcome.err) == (2, True)
+
+
+CIRCUSD = """\
+Serving before anything has a date
+2026-05-29 00:26:40 circus[7] [INFO] Starting master on pid 7
+Serving http://127.0.0.1:3000
+Traceback (most recent call last):
+  raise
+2026-05-29 00:28:20 circus[7] [INFO] api reloaded
+17:52:03 ERROR   out of a process
+"""
+
+
+@pytest.fixture
+def in_another_zone(monkeypatch):
+    """The clock on the wall is four hours behind UTC."""
+    monkeypatch.setenv("TZ", "XXX4")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_log_of_circusd_is_merged_by_its_own_times(invoke, folder, in_another_zone):
+    assert utc(BEGIN) == "2026-05-28T20:26:40.000000Z"
+    (folder / "circusd.log").write_text(CIRCUSD.replace("2026-05-29 00:", "2026-05-28 16:"))
+    (folder / "api.log").write_text(line(-1, "before") + line(50, "between") + line(200, "after"))
+    settings = {"LOG_DIR": str(folder)}
+    words = ["anything", "before", "master", "Serving", "Traceback", "  raise", "between", "reloaded", "out", "after"]
+    shown = invoke("logs", **settings).out.splitlines()
+    assert [word in text for word, text in zip(words, shown, strict=True)] == [True] * 10
+    shown = invoke("logs", "--lines", "4", **settings).out.splitlines()
+    assert [word in text for word, text in zip(words[-4:], shown, strict=True)] == [True] * 4
+    shown = invoke("logs", "--since", utc(BEGIN + 60), **settings).out.splitlines()
+    assert [word in text for word, text in zip(words[-3:], shown, strict=True)] == [True] * 3
+    told = json.loads(invoke("logs", "circusd", "-n", "1", "--json", **settings).out)
+    assert told == {"time": utc(BEGIN + 100), "role": "circusd", "message": "17:52:03 ERROR   out of a process"}
+
+
+def test_of_a_long_log_of_circusd_the_last_lines_are_read_with_their_times(invoke, folder):
+    dated = "2026-05-28 20:26:40 circus[7] [INFO] here\n"
+    (folder / "circusd.log").write_text(dated * 3000 + "no date\n" * 20_000)
+    shown = invoke("logs", "-n", "20002", LOG_DIR=str(folder)).out.splitlines()
+    assert (len(shown), shown[:3]) == (20_002, [dated.strip(), dated.strip(), "no date"])
+    told = json.loads(invoke("logs", "-n", "1", "--json", LOG_DIR=str(folder)).out)
+    assert told["time"] is not None
 
 
 def test_since_shows_all_from_a_time_on(invoke, folder):
