@@ -1,3 +1,4 @@
+import { minify, type MinifyOptions } from "terser";
 import { defineConfig, type Options } from "tsup";
 import { minifySync } from "vite";
 
@@ -14,11 +15,20 @@ const INTERNAL =
   /^(auth|base|come|core|deadline|http|open|request|sign|stop|submit|wait|session|transactions|onDoubt|inTurn|readStream|settle|credentials?|renewal|waiting|shared|look|like|who|retry|carryOut)$/;
 
 /** What makes the static `Nebula`, by what is left of it. */
-const MAKING = /(?<=\b[\w$]+=)(?=([\w$]+)\(\);function \1\(\)\{let [\w$]+=Object\.create\()/g;
+const MAKER = /function ([\w$]+)\(\)\{let [\w$]+=Object\.create\(/;
+
+/** Names are made short by the second one, which does it better. */
+const TERSER: MinifyOptions = {
+  ecma: 2020,
+  module: true,
+  mangle: false,
+  compress: { passes: 3, hoist_funs: true, pure_getters: true, unsafe_arrows: true },
+};
 
 export default defineConfig([
   {
     ...common,
+    minify: false, // it is done below: two that know different tricks make it smaller than either
     entry: ["src/index.ts"],
     esbuildOptions: (options) => void (options.mangleProps = INTERNAL),
     dts: {
@@ -28,13 +38,15 @@ export default defineConfig([
     },
     plugins: [
       {
-        // esbuild drops the mark with the spaces; without it whoever needs one function would get the whole client
-        name: "keep-pure",
-        renderChunk(code) {
-          // what is small already gets smaller still
-          const small = minifySync("index.js", code, { module: true, compress: { target: "es2022" } }).code;
-          if (small.match(MAKING)?.length !== 1) throw new Error("what makes Nebula is not where it was");
-          return { code: small.replace(MAKING, "/*@__PURE__*/") };
+        // both drop the mark with the spaces; without it whoever needs one function would get the whole client
+        name: "minify-and-keep-pure",
+        async renderChunk(code) {
+          const first = (await minify(code, TERSER)).code ?? "";
+          const small = minifySync("index.js", first, { module: true, compress: { target: "es2022" } }).code;
+          const call = `${MAKER.exec(small)?.[1]}()`;
+          const parts = small.split(`=${call}`);
+          if (parts.length !== 2) throw new Error("what makes Nebula is not where it was");
+          return { code: parts.join(`=/*@__PURE__*/${call}`) };
         },
       },
     ],

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 README = SDK / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(?:ts|js)( browser)?\n(.*?)^```$", TEXT, re.M | re.S)
+BLOCKS = re.findall(r"^```(js|ts|ts browser)\n(.*?)^```$", TEXT, re.M | re.S)
 STRICT = {
     "strict": True,
     "noUncheckedIndexedAccess": True,
@@ -70,34 +70,61 @@ def bundled(module: Path, *options: str) -> Path:
     return out
 
 
-def test_every_example_is_typed_right_and_runs(service, tmp_path):
+def examples(kind: str) -> list[str]:
+    return [code for one, code in BLOCKS if one == kind]
+
+
+def told(blocks: list[str], service: Demo, folder: Path, before: str = "") -> str:
+    """Type-check and run blocks as one module; each comes to its end, and shows what it shows. Return all of it."""
     modules = built_sdk() / "node_modules"
-    blocks = [code for where, code in BLOCKS if not where]
-    wallet = f"""import {{ secretKeySigner as walletOf }} from "@stellarstream/nebula-sdk/secret-key";
-const wallet = await walletOf({json.dumps(service.secret())});
-"""
     said = [f'{code}\nconsole.log("# {number}");\n' for number, code in enumerate(blocks)]
     packages = {
         "@stellarstream/nebula-sdk": SDK,
         "@stellar/stellar-sdk": modules / "@stellar" / "stellar-sdk",
         "@types/node": modules / "@types" / "node",
     }
-    module = project(tmp_path, here(wallet + "".join(said), service), packages, types=["node"])
-    printed = run(tmp_path, "node", str(bundled(module)), seconds=110)
-    # each example has come to its end, and has shown what it shows
+    module = project(folder, here(before + "".join(said), service), packages, types=["node"])
+    printed = run(folder, "node", str(bundled(module)), seconds=110)
     parts = re.split(r"^# \d+\n", printed, flags=re.M)
     assert len(parts) == len(blocks) + 1, printed
     for code, part in zip(blocks, parts, strict=False):
         assert bool(part.strip()) == ("console.log" in code), f"{code}\nprinted: {part}"
+    return printed
+
+
+def test_the_first_examples_are_typed_right_and_run_with_a_wallet(service, tmp_path):
+    wallet = f"""import {{ secretKeySigner }} from "@stellarstream/nebula-sdk/secret-key";
+const wallet = await secretKeySigner({json.dumps(service.secret())});
+"""
+    assert "ACTIVE" in told(examples("js"), service, tmp_path, wallet)
+
+
+def test_every_other_example_is_typed_right_and_runs_as_it_stands(service, tmp_path):
+    printed = told(examples("ts"), service, tmp_path)
     assert "COMPLETED C" in printed
     assert "AlreadyCancelled" in printed
+
+
+def test_the_types_that_need_a_loose_setting_are_not_its_own(service, tmp_path):
+    modules = built_sdk() / "node_modules"
+    wanting = {"strict": True, "skipLibCheck": False}
+    own = {"@stellarstream/nebula-sdk": SDK}
+    project(tmp_path, 'import "@stellarstream/nebula-sdk";', own, types=[], **wanting)
+    with pytest.raises(AssertionError, match="stellar-sdk"):
+        project(
+            tmp_path,
+            'import "@stellar/stellar-sdk";',
+            {"@stellar/stellar-sdk": modules / "@stellar" / "stellar-sdk"},
+            types=[],
+            **wanting,
+        )
 
 
 @pytest.mark.asyncio
 async def test_the_example_for_browsers_runs_in_one(service, tmp_path):
     built_sdk()
     modules = installed(EXAMPLES / "react-streams") / "node_modules"
-    (code,) = [code for where, code in BLOCKS if where]
+    (code,) = examples("ts browser")
     packages = {"@stellarstream/nebula-sdk": SDK, "@stellar/freighter-api": modules / "@stellar" / "freighter-api"}
     module = await asyncio.to_thread(project, tmp_path, here(code, service), packages)
     script = await asyncio.to_thread(bundled, module, "--bundle", "--platform=browser")

@@ -1,4 +1,5 @@
 /** What a client is made of, and what its calls have in common. */
+import { ConfigurationError } from "./errors.js";
 import { Http, type Query, type RequestOptions } from "./http.js";
 import { items, type ReadPage } from "./paging.js";
 import { bodyOf } from "./params.js";
@@ -32,6 +33,9 @@ export interface NebulaOptions {
   autoLogin?: boolean | undefined;
 }
 
+/** Their names: one that is misspelt would be none. */
+const OPTIONS = /^(signer|apiKey|token|(confirmT|t)imeout|maxRetries|fetch|networkPassphrase|headers|autoLogin)$/;
+
 export interface Core {
   readonly http: Http;
   readonly session: Session;
@@ -40,10 +44,13 @@ export interface Core {
 
 /** Put a client together. */
 export function assemble(baseUrl: string | URL, options: NebulaOptions): Core {
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.test(name)) throw new ConfigurationError(`no option: ${name}`);
+  }
   const http = new Http({
     baseUrl,
     timeout: checked("timeout", options.timeout, 30_000),
-    maxRetries: checked("maxRetries", options.maxRetries, 3),
+    maxRetries: checked("maxRetries", options.maxRetries, 3, Number.isInteger),
     headers: options.headers ?? {},
     fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
   });

@@ -186,13 +186,14 @@ export class TransactionMismatchError extends NebulaError {
   override readonly name = "TransactionMismatchError";
   override readonly code = "transaction-mismatch";
 
-  constructor(
-    /** The hash of the transaction that was built. */
-    readonly expected: string,
-    /** The hash of the other one where it was handed in; undefined where that was seen before, and nothing was. */
-    readonly txHash?: string,
-  ) {
+  /** The hash of the transaction that was built. */
+  declare readonly expected: string;
+  /** The hash of the other one where it was handed in; undefined where that was seen before, and nothing was. */
+  declare readonly txHash: string | undefined;
+
+  constructor(expected: string, txHash?: string) {
     super(`the wallet signed another transaction than ${expected}${txHash ? `: ${txHash}` : ""}`);
+    Object.assign(this, { expected, txHash });
   }
 }
 
@@ -224,7 +225,9 @@ export class TransactionPendingError extends SignedError {
   declare readonly txHash: string;
 
   constructor(signed: Signed & { readonly txHash: string }, cause?: unknown) {
-    super(`transaction ${signed.txHash} is not known to be applied and indexed`, cause, signed);
+    const until = signed.validUntil ?? "it is known to have failed";
+    const said = `transaction ${signed.txHash} is not known to be applied and indexed`;
+    super(`${said}: do not pay again before ${until}`, cause, signed);
   }
 }
 
@@ -233,12 +236,13 @@ export class PaymentUnderWayError extends NebulaError {
   override readonly name = "PaymentUnderWayError";
   override readonly code = "payment-under-way";
 
-  constructor(
-    readonly slug: string,
-    /** The transaction that may pay the link. */
-    readonly txHash: string,
-  ) {
-    super(`transaction ${txHash} may pay invoice link ${slug} already`);
+  declare readonly slug: string;
+  /** The transaction that may pay the link; `unknown` where the service does not name it. */
+  declare readonly txHash: string;
+
+  constructor(slug: string, txHash: string, cause?: unknown) {
+    super(`transaction ${txHash} may pay invoice link ${slug} already`, cause);
+    Object.assign(this, { slug, txHash });
   }
 }
 
@@ -247,12 +251,12 @@ export class LiveResetError extends NebulaError {
   override readonly name = "LiveResetError";
   override readonly code = "live-reset";
 
-  constructor(
-    /** `other-epoch`, `future-position`, `unknown-position` or `history-changed`. */
-    readonly reason: string,
-    detail: string,
-  ) {
+  /** `other-epoch`, `future-position`, `unknown-position` or `history-changed`. */
+  declare readonly reason: string;
+
+  constructor(reason: string, detail: string) {
     super(`${detail} [${reason}]`);
+    Object.assign(this, { reason });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Making and paying invoice links: the two calls that are more than one request. */
 import { BUILT, type Core } from "./core.js";
-import { GoneError, PaymentUnderWayError } from "./errors.js";
+import { ConflictError, GoneError, PaymentUnderWayError } from "./errors.js";
 import { path } from "./http.js";
 import { bodyOf, checkHeader } from "./params.js";
 import { known } from "./signing.js";
@@ -70,10 +70,15 @@ export async function payInvoiceLink(
       if (by && !allowAnother) throw new PaymentUnderWayError(slug, by);
     };
     refuse(underWay);
-    return transactions.settle(
+    const paying = transactions.settle(
       transaction,
       (xdr, onDoubt) =>
-        http.request("POST", `${where}/submit`, { ...asked, onDoubt, body: { xdr }, like: { txHash: "" } }),
+        http.request("POST", `${where}/submit`, {
+          ...asked,
+          onDoubt,
+          body: { xdr, alone: !allowAnother },
+          like: { txHash: "" },
+        }),
       who,
       async () => {
         // a wallet may take its time, and others pay meanwhile
@@ -82,6 +87,11 @@ export async function payInvoiceLink(
         if (news && (status === "COMPLETED" || status === "SIGNED")) refuse(txHash);
       },
     );
+    return paying.catch((error: unknown) => {
+      // another one was handed in between that look and this: the service looks too, and took nothing
+      if (!(error instanceof ConflictError && error.code === "payment-under-way")) throw error;
+      throw new PaymentUnderWayError(slug, String(error.problem["txHash"] ?? "unknown"), error);
+    });
   });
   const stream = await transactions.readStream(settled, options);
 

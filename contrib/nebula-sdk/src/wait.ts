@@ -14,10 +14,15 @@ import {
 const LONGEST = 2 ** 31 - 1;
 
 /** Return a number that the caller gave, or the one that holds without it. */
-export function checked(name: string, value: number | undefined, otherwise: number): number {
+export function checked(
+  name: string,
+  value: number | undefined,
+  otherwise: number,
+  isOne: (value: unknown) => boolean = Number.isFinite,
+): number {
   if (value === undefined) return otherwise;
-  if (Number.isFinite(value) && value >= 0) return Math.min(value, LONGEST);
-  throw new ConfigurationError(`${name} is a number, 0 or more`);
+  if (isOne(value) && value >= 0) return Math.min(value, LONGEST);
+  throw new ConfigurationError(`${name} is a ${isOne === Number.isInteger ? "whole " : ""}number, 0 or more`);
 }
 
 /** Throw where the signal has fired. */

@@ -16,7 +16,7 @@ import {
 } from "../src/index.js";
 import { isSame } from "../src/signing.js";
 import { answer, type Exchange, problem, silence, way } from "./proxy.js";
-import { type Account, account, clientOf, failure, patiently, SERVICE, terms, USDC } from "./service.js";
+import { type Account, account, clientOf, failure, patiently, SERVICE, terms, USDC, V1 } from "./service.js";
 
 let payee: Account;
 const unhandled: unknown[] = [];
@@ -312,4 +312,85 @@ it("a link that another pays while the wallet is open is not paid as well", asyn
   expect(await failure(paying)).toBeInstanceOf(PaymentUnderWayError);
   expect(to.of("POST", `/invoice-links/${slug}/submit`)).toEqual([]);
   expect(told).toBe(0);
+});
+
+describe.concurrent("a link that another pays in the same moment", () => {
+  const underWay = (more?: object): ReturnType<typeof problem> => problem(409, "payment-under-way", {}, more);
+  const open = async (): Promise<string> =>
+    // of a contract that is never paused: nobody waits for the other in vain
+    (await clientOf(payee).createInvoiceLink({ ...link, contractId: V1, receiver: payee.publicKey })).slug;
+
+  it.for([[{ txHash: "ab".repeat(32) }, "ab".repeat(32)], [{}, "unknown"]] as const)(
+    "is not paid as well: the service took nothing, and says so with %o",
+    async ([more, txHash], { payer }) => {
+      const slug = await open();
+      await using to = await way(({ path }) => (path.endsWith("/submit") ? underWay(more) : undefined));
+      const error = await failure(patiently(() => clientOf(payer, {}, to.url).payInvoiceLink(slug)));
+      expect(error).toBeInstanceOf(PaymentUnderWayError);
+      expect(error).toMatchObject({ slug, txHash, cause: { name: "ConflictError", status: 409 } });
+      const submissions = to.of("POST", `/invoice-links/${slug}/submit`);
+      expect(submissions.map(({ body }) => (JSON.parse(body) as { alone: boolean }).alone)).toEqual([true]);
+      expect((await clientOf().getInvoiceLink(slug)).status).toBe("DRAFT");
+    },
+  );
+
+  it("may be paid where an answer was lost before", async ({ payer }) => {
+    const slug = await open();
+    await using to = await way((one) =>
+      one.path.endsWith("/submit") ? (one.before === 0 ? "lost" : underWay()) : undefined,
+    );
+    const error = (await failure(
+      patiently(() => clientOf(payer, {}, to.url).payInvoiceLink(slug)),
+    )) as TransactionPendingError;
+    expect(error).toMatchObject({ code: "transaction-pending", cause: { code: "payment-under-way" } });
+    expect((await clientOf().waitForTransaction(error.txHash)).status).toBe("SUCCESS");
+  });
+
+  it("is paid by one of two", async ({ payer, other }) => {
+    const slug = await open();
+    // both are signed before either is handed in
+    const ready: (() => void)[] = [];
+    const onSubmitted = (): Promise<void> =>
+      new Promise((go) => {
+        ready.push(go);
+        if (ready.length === 2) for (const next of ready) next();
+      });
+    const both = await Promise.allSettled(
+      [payer, other].map((one) => clientOf(one).payInvoiceLink(slug, { onSubmitted })),
+    );
+    const refused = both.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+    const { txHash } = await clientOf().getInvoiceLink(slug);
+    expect(refused).toMatchObject([{ code: "payment-under-way", slug, txHash }]);
+  });
+
+  it("is paid all the same where that is wanted", async ({ payer }) => {
+    const slug = await open();
+    await using to = await way();
+    await patiently(() => clientOf(payer, {}, to.url).payInvoiceLink(slug, { allowAnother: true }));
+    const submissions = to.of("POST", `/invoice-links/${slug}/submit`);
+    expect((JSON.parse(submissions.at(-1)?.body ?? "") as { alone: boolean }).alone).toBe(false);
+  });
+});
+
+it("a payment that is pending says until when not to pay again", () => {
+  const { message } = new TransactionPendingError({ txHash: "ab", validUntil: "2026-11-29T12:00:00Z" });
+  expect(message).toMatch(/do not pay again before 2026-11-29T12:00:00Z$/);
+  expect(new TransactionPendingError({ txHash: "ab" }).message).toMatch(/do not pay again before it is known to have failed$/);
+});
+
+it("an option that there is not, or half a repetition, is refused", () => {
+  const make = (options: object) => (): unknown => new NebulaClient(SERVICE, options);
+  expect(make({ maxRetires: 1 })).toThrow(/no option: maxRetires/);
+  expect(make({ maxRetries: 1.5 })).toThrow(/maxRetries is a whole number, 0 or more/);
+  expect(make({ maxRetries: 1.5 })).toThrow(ConfigurationError);
+  const all = { signer: null, apiKey: null, token: null, timeout: 1.5, confirmTimeout: 1.5, maxRetries: 0, fetch };
+  expect(make({ ...all, networkPassphrase: undefined, headers: {}, autoLogin: true })).not.toThrow();
+});
+
+it("arguments that are no objects are the TypeError of the platform, and nothing is sent", async ({ payer }) => {
+  await using to = await way();
+  const client = clientOf(payer, {}, to.url);
+  expect(await failure(client.createStream(null as never))).toBeInstanceOf(TypeError);
+  expect(await failure(client.createInvoiceLink(undefined as never))).toBeInstanceOf(TypeError);
+  expect(to.exchanges).toEqual([]);
 });
