@@ -170,6 +170,7 @@ def test_a_source_is_behind_where_its_tip_is_further_below_than_a_moment_explain
 
 def test_a_source_behind_the_database_is_not_called_at_the_tip(invoke, monkeypatch):
     cover(ONE, (10, 262), wanted=10)
+    monkeypatch.setattr(state, "TIP_TIMEOUT_SECONDS", 5.0)
     spec, _ = counting(Reach(2, 206, ledger_seconds=5.0))
     monkeypatch.setattr(Runtime, "source_specs", lambda *_: [spec])
     text = invoke("status").out

@@ -83,7 +83,6 @@ class Scene:
 @pytest_asyncio.fixture(loop_scope="module")
 async def scene(network, runtime_of, sqlite_url, monkeypatch) -> AsyncIterator[Callable[[str], object]]:
     """Return a coroutine that makes a service in one of the states of ``SCENES``."""
-    monkeypatch.setattr(sources_module, "TIP_TIMEOUT_SECONDS", 0.3)
     contract = network.contracts["streams-v1"]
     async with AsyncExitStack() as stack:
 
@@ -92,7 +91,10 @@ async def scene(network, runtime_of, sqlite_url, monkeypatch) -> AsyncIterator[C
             storage = stack.enter_context(_closing(indexer.open_storage(create=True)))
             for first, last, source in _ranges(name):
                 await sync(indexer, storage, [contract], first, last, source)
-            rpc = NOBODY if name == "source down" else network.url
+            rpc = network.url
+            if name == "source down":
+                rpc = NOBODY
+                monkeypatch.setattr(sources_module, "TIP_TIMEOUT_SECONDS", 0.3)
             runtime = runtime_of(sqlite_url, rpc_url=[rpc])
             served = await stack.enter_async_context(serving(runtime))
             made = Scene(served, storage, runtime, contract)
