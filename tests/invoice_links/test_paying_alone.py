@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from stellar_sdk.xdr import TransactionResultCode as Code
 
+from stellarstream_invoice_links.tables import InvoiceSubmission
 from stellarstream_nebula.transactions.relay import LOOK_SECONDS
 from tests.api.kit import Running, Said
+from tests.invoice_links.kit import put_submission
 from tests.invoice_links.pay_kit import (
     PAYER,
     PayChain,
@@ -92,4 +94,16 @@ def test_one_that_is_applied_and_not_indexed_yet_is_under_way(api, chain):
     chain.skipped += LOOK_SECONDS
     assert api.get(f"/api/v1/transactions/{digest(first)}").json["status"] == "SUCCESS"
     said = submit_alone(api, link.slug, paid(link, BOB))
+    assert (said.status, said.code, said.json["txHash"]) == (409, "payment-under-way", digest(first))
+
+
+def test_that_the_link_s_owner_names_a_payment_hides_no_other(api, chain):
+    """Who is paid may name what is not handed in yet; another one is under way all the same."""
+    link = link_of(api)
+    first, second = paid(link), paid(link, BOB)
+    submit_alone(api, link.slug, first)
+    put_submission(api.storage, link, digest(second), origin="owner")
+    named = InvoiceSubmission.update(submitted_at=2**31).where(InvoiceSubmission.tx_hash == digest(second))
+    api.storage.write(named.execute)
+    said = submit_alone(api, link.slug, second)
     assert (said.status, said.code, said.json["txHash"]) == (409, "payment-under-way", digest(first))

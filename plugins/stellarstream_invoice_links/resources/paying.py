@@ -223,8 +223,8 @@ def _status(database: Database, slug: str, now: float) -> LinkStatus:
     return link.status(now)
 
 
-def _under_way(database: Database, link_id: str) -> str | None:
-    """Return the newest transaction that may pay a link which is not paid yet, None where there is none.
+def _under_way(database: Database, link_id: str, but: str = "") -> str | None:
+    """Return the newest transaction, ``but`` this one, that may pay a link which is not paid yet, or None.
 
     It waits for a ledger, or it was checked here and is in one whose events are not indexed yet.
     """
@@ -233,7 +233,7 @@ def _under_way(database: Database, link_id: str) -> str | None:
     found = (
         Submission.select(Submission.tx_hash)
         .join(NebulaTransaction, on=NebulaTransaction.hash == Submission.tx_hash)
-        .where(Submission.link_id == link_id, waits | applied)
+        .where(Submission.link_id == link_id, Submission.tx_hash != but, waits | applied)
         .order_by(Submission.submitted_at.desc(), Submission.tx_hash)
         .limit(1)
     )
@@ -259,8 +259,7 @@ def _record(database: Database, slug: str, envelope: Envelope, alone: bool) -> N
         return
     now = int(time.time())
     link = _payable(database, slug, now)
-    other = _under_way(database, link.id)
-    if alone and other not in {None, envelope.hash}:
+    if alone and (other := _under_way(database, link.id, but=envelope.hash)) is not None:
         raise PaymentUnderWayError(f"The transaction {other} may pay the link already.", members={"txHash": other})
     record_submission(database, link.id, envelope, now)
 
