@@ -14,7 +14,7 @@ from pathlib import Path
 from stellarstream_core.ops.environment import run_folder
 from stellarstream_core.ops.health_state import Alert, HealthState, ProcessHealth, WatcherHealth, read_health
 from stellarstream_core.ops.identity import lives
-from stellarstream_core.ops.notes import Held
+from stellarstream_core.ops.notes import why_held
 from stellarstream_core.ops.process import PresenceState, State, read_presences, supervised_role
 from stellarstream_core.settings import Settings
 
@@ -92,7 +92,7 @@ class WatcherView:
     def trouble(self) -> str | None:
         """What is not as it should be, in a few words; None where all is well."""
         if self.backoff:
-            return f"{Held(0, 0.0, self.why).text}, next start in {self.backoff:.0f} s"
+            return f"{why_held(self.why)}, next start in {self.backoff:.0f} s"
         if self.name not in SERVICE:
             return None  # it runs when somebody wants it to
         if self.off:

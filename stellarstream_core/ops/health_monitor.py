@@ -39,6 +39,7 @@ from stellarstream_core.ops.notes import (
     told_of_failed_reload,
     untold_crashes,
     untold_failed_reload,
+    why_held,
 )
 from stellarstream_core.ops.process import PresenceState, read_presences
 from stellarstream_core.ops.service_manager import ALIVE, READY, tell_service_manager, watchdog_seconds
@@ -110,7 +111,7 @@ class Monitor:
         before, self._held = self._held, held
         for watcher in held.keys() - before.keys():
             seconds = max(held[watcher].until - time.time(), 0.0)
-            text = f"{watcher} {held[watcher].text}: the next start is in {seconds:.0f} s"
+            text = f"{watcher} {why_held(held[watcher].why)}: the next start is in {seconds:.0f} s"
             self._tell(Finding(Kind.CRASH_LOOP, watcher, text))
 
     def _tell_of_notes(self) -> None:
@@ -211,16 +212,18 @@ class Monitor:
         self._alerts_kept = [*self._alerts_kept, alert][-ALERTS_KEPT:]
 
     def _write(self) -> None:
-        watchers = {
-            name: replace(one, backoff_until=held.until if held else None, why=held.why if held else None)
-            for name, one in self._watchers.items()
-            for held in [self._held.get(name)]
-        }
+        watchers = {name: _held_back(one, self._held.get(name)) for name, one in self._watchers.items()}
         state = HealthState(time.time(), self._limits.interval, watchers, tuple(self._alerts_kept), self._counts)
         try:
             write_health(self._run_dir, state)
         except OSError as error:
             logger.warning("the state of health cannot be written: {}", error.strerror)
+
+
+def _held_back(watcher: WatcherHealth, held: Held | None) -> WatcherHealth:
+    if held is None:
+        return replace(watcher, backoff_until=None, why=None)
+    return replace(watcher, backoff_until=held.until, why=held.why)
 
 
 def _kill(pid: int, look: Look) -> None:

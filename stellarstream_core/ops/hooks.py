@@ -27,6 +27,7 @@ from stellarstream_core.ops.notes import (
     note_failed_reload,
     note_held,
     take_note_of_end,
+    why_held,
 )
 from stellarstream_core.ops.process import SUPERVISOR_PID, has_worked, is_ready
 from stellarstream_core.ops.workers import API_WORKERS, INDEXERS, indexer_asked_for, usable_cores, workers_asked_for
@@ -292,7 +293,7 @@ def hold_crashes(watcher: Any, process_pid: int, **_: Any) -> bool:
             return True
         memory.release = watcher.loop.call_later(seconds, _release, watcher)
         memory.until = time.time() + seconds
-        logger.error("%s %s: the next start is in %g s", watcher.name, Held(1, memory.until, why).text, seconds)
+        logger.error("%s %s: the next start is in %g s", watcher.name, why_held(why), seconds)
     if watcher.numprocesses > 0:
         watcher.numprocesses -= 1
         memory.held += 1

@@ -50,11 +50,6 @@ class Held:
     until: float
     why: str | None = None
 
-    @property
-    def text(self) -> str:
-        """What is the matter, after the watcher's name."""
-        return f"waits for {self.why}" if self.why else "crashes again and again"
-
 
 @dataclass(frozen=True, slots=True)
 class FailedReload:
@@ -96,6 +91,11 @@ def told_of_crashes(run_dir: Path) -> None:
     """Note that people were told."""
     with suppress(OSError):
         (run_dir / _TAKEN).unlink(missing_ok=True)
+
+
+def why_held(why: str | None) -> str:
+    """Say after a watcher's name why it is held back; ``why`` as in :class:`Held`."""
+    return f"waits for {why}" if why else "crashes again and again"
 
 
 def note_held(run_dir: Path, watcher: str, held: Held | None) -> None:

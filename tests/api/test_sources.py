@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 import pytest
@@ -161,6 +162,17 @@ def check(monkeypatch):
     return make
 
 
+@pytest.fixture
+async def answered(check, monkeypatch) -> AsyncIterator[tuple[Answering, SourceWatch]]:
+    """A source that answered a check, which tells how it is for 0.3 seconds, and the watch of it."""
+    monkeypatch.setattr(sources, "RECENT_SECONDS", 0.3)
+    source = Answering(7)
+    watch = SourceWatch(Configured(a=source), patience=0.01)
+    assert await check(watch) == (True, "a")
+    yield source, watch
+    await watch.close()
+
+
 async def test_a_source_that_was_never_heard_is_not_well(check):
     watch = SourceWatch(Configured(silent=Answering(7, 9), well=Answering(7)), patience=0.05)
     assert await check(watch) == (False, "silent: not heard yet")
@@ -173,25 +185,18 @@ async def test_a_source_that_answers_within_the_time_of_a_check_is_well_at_the_f
     await watch.close()
 
 
-async def test_a_worker_that_nobody_asked_for_a_while_hears_of_a_loss_and_of_its_end_at_once(check, monkeypatch):
-    monkeypatch.setattr(sources, "RECENT_SECONDS", 0.3)
-    source = Answering(7)
-    watch = SourceWatch(Configured(a=source), patience=0.01)
-    assert await check(watch) == (True, "a")
+async def test_a_worker_that_nobody_asked_for_a_while_hears_of_a_loss_and_of_its_end_at_once(check, answered):
+    source, watch = answered
     source.fails, source.seconds = SourceUnavailableError("It is away."), 0.05
     await asyncio.sleep(0.35)
     assert await check(watch) == (False, "a: It is away.")
     source.fails = None
     await asyncio.sleep(0.35)
     assert await check(watch) == (True, "a")
-    await watch.close()
 
 
-async def test_an_old_answer_does_not_stand_for_a_source_that_is_silent_now(check, monkeypatch):
-    monkeypatch.setattr(sources, "RECENT_SECONDS", 0.3)
-    source = Answering(7)
-    watch = SourceWatch(Configured(a=source), patience=0.01)
-    assert await check(watch) == (True, "a")
+async def test_an_old_answer_does_not_stand_for_a_source_that_is_silent_now(check, answered):
+    source, watch = answered
     source.seconds = 9
     await asyncio.sleep(0.35)
     assert await check(watch) == (False, "a: not heard for 1 s")
@@ -199,7 +204,6 @@ async def test_an_old_answer_does_not_stand_for_a_source_that_is_silent_now(chec
     async with asyncio.timeout(3):
         while (await check(watch))[1] != "a: no answer within 0 s":
             await asyncio.sleep(0.02)
-    await watch.close()
 
 
 async def test_a_recent_answer_is_not_asked_for_again_by_every_check(check, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from stellarstream_core.api.resources import pages
 from stellarstream_core.api.sources import SourceState
-from stellarstream_core.api.sync_model import MOST_RANGES, sync_model
+from stellarstream_core.api.sync_model import MOST_RANGES, SyncModel, sync_model
 from stellarstream_core.cli.status import read_status
 from stellarstream_core.errors import StorageError
 from stellarstream_core.plugins import Plugins
@@ -202,17 +202,23 @@ async def test_it_is_not_sent_twice(sqlite_url, filled, served, client):
         assert (response.status, await response.read()) == (304, b"")
 
 
-def test_tip_and_lag_are_told_as_the_source_tells_them():
-    state = State(Scope.of([A]), 100, 100, 120, {A: 120}, {A: ()})
-    found = sync_model(
+def model(first: int, last: int, reach: Reach, *found: SourceState) -> SyncModel:
+    """Return what is told of a complete stretch of ledgers, of sources and of the best of their reaches."""
+    state = State(Scope.of([A]), first, first, last, {A: last}, {A: ()})
+    return sync_model(
         network="testnet",
         scope=state.scope,
         state=state,
         totals=Totals(0, 0, 0, None, None),
-        sources=[SourceState("soroban-rpc", "a source", Reach(1, 132, 1_800_000_000, 5.0))],
-        reach=Reach(1, 132, 1_800_000_000, 5.0),
+        sources=found,
+        reach=reach,
         live_position=None,
     )
+
+
+def test_tip_and_lag_are_told_as_the_source_tells_them():
+    reach = Reach(1, 132, 1_800_000_000, 5.0)
+    found = model(100, 120, reach, SourceState("soroban-rpc", "a source", reach))
     assert (found.tip, found.lag, found.lag_seconds) == (132, 12, 60.0)
     assert datetime.fromisoformat(found.tip_closed_at).timestamp() == 1_800_000_000
 
@@ -227,16 +233,8 @@ def test_tip_and_lag_are_told_as_the_source_tells_them():
     ],
 )
 def test_sources_that_are_all_behind_what_is_stored_say_so(tips, late):
-    state = State(Scope.of([A]), 2, 2, 262, {A: 262}, {A: ()})
-    found = sync_model(
-        network="testnet",
-        scope=state.scope,
-        state=state,
-        totals=Totals(0, 0, 0, None, None),
-        sources=[SourceState(name, "a source", Reach(1, tip)) for name, tip in tips.items()],
-        reach=Reach(1, max(tips.values())),
-        live_position=None,
-    )
+    answers = [SourceState(name, "a source", Reach(1, tip)) for name, tip in tips.items()]
+    found = model(2, 262, Reach(1, max(tips.values())), *answers)
     assert found.lag == max(max(tips.values()) - 262, 0)
     assert {one.state for one in found.sources} == {"up"}
     said = {one.name: one.trouble.split(";")[0] for one in found.sources if one.trouble}
@@ -245,17 +243,8 @@ def test_sources_that_are_all_behind_what_is_stored_say_so(tips, late):
 
 
 def test_a_tip_that_was_told_a_while_ago_says_nothing_of_now():
-    state = State(Scope.of([A]), 2, 2, 262, {A: 262}, {A: ()})
     old = SourceState("rpc", "a source", Reach(1, 206), since=monotonic() - 60)
-    found = sync_model(
-        network="testnet",
-        scope=state.scope,
-        state=state,
-        totals=Totals(0, 0, 0, None, None),
-        sources=[old],
-        reach=old.reach,
-        live_position=None,
-    )
+    found = model(2, 262, old.reach, old)
     assert found.sources[0].trouble is None
 
 

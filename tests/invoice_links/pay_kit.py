@@ -19,10 +19,9 @@ from stellarstream_invoice_links.payment_terms import creation, stream_terms
 from stellarstream_invoice_links.tables import InvoiceLink, InvoiceSubmission
 from stellarstream_nebula.tables import NebulaTransaction
 from stellarstream_nebula.transactions import calls
-from stellarstream_nebula.transactions.service import Transactions
 from tests.api.kit import Running, Said
 from tests.invoice_links.kit import JSON, LINKS, ONE, TWO, put_link
-from tests.nebula.relay_kit import BOB, PASSPHRASE, STRANGER, Chain, authorization, drafted, signed, works
+from tests.nebula.relay_kit import BOB, PASSPHRASE, STRANGER, Chain, authorization, drafted, give_chain, signed, works
 
 CONTRACT_OF = {"v1": ONE, "v2": TWO}
 PAYER = STRANGER
@@ -31,8 +30,6 @@ PAYER = STRANGER
 class PayChain(Chain):
     """The chain of a test. ``before_read`` and ``before_send`` are called where the service reads and sends."""
 
-    skipped = 0.0
-    """Seconds by which the service's own clock is put on."""
     before_read: Callable[[], None] = staticmethod(lambda: None)
     before_send: Callable[[], None] = staticmethod(lambda: None)
 
@@ -75,13 +72,7 @@ def fresh_chain(api: Running) -> PayChain:
     made = PayChain(PAYER, BOB)
     made.closed_at = int(time.time())
     made.simulation = works()
-
-    async def renew() -> None:
-        await api.service.close_parts()
-        api.service.chain = made
-        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + made.skipped)
-
-    api.run(renew())
+    give_chain(api, made)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
@@ -34,6 +35,8 @@ from stellarstream_core.testing.scripted import made_contract
 from stellarstream_core.xdr.account import account_ledger_key
 from stellarstream_core.xdr.scval import Arm, ErrorCode, ErrorType, ScError, ScValue, encode_scval
 from stellarstream_nebula.model import V1, V2
+from stellarstream_nebula.transactions.service import Transactions
+from tests.api.kit import Running
 
 PASSPHRASE = NETWORKS["sandbox"].passphrase
 PUBNET = NETWORKS["pubnet"].passphrase
@@ -81,9 +84,23 @@ def account_data(
     return xdr.LedgerEntryData(xdr.LedgerEntryType.ACCOUNT, account=entry).to_xdr_bytes()
 
 
+def give_chain(api: Running, chain: Chain) -> None:
+    """Let a running service read a chain from now on, with what it keeps for its own made anew."""
+
+    async def renew() -> None:
+        await api.service.close_parts()
+        api.service.chain = chain
+        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + chain.skipped)
+
+    api.run(renew())
+
+
 class Chain(ScriptedChain):
     """A scripted chain with accounts. ``answers`` are what is said to each envelope handed in: a status, an error
-    to raise, or a whole answer; when they are used up every one is taken."""
+    to raise, or a whole answer; when they are used up every one is taken. ``skipped`` seconds put
+    the service's clock on."""
+
+    skipped = 0.0
 
     def __init__(self, *accounts: Keypair, ledger: int = 100) -> None:
         super().__init__(ledger)

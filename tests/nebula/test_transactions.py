@@ -46,6 +46,7 @@ from tests.nebula.relay_kit import (
     Chain,
     drafted,
     fails,
+    give_chain,
     result_xdr,
     signed,
     works,
@@ -67,9 +68,7 @@ def api(tmp_path_factory) -> Iterator[Running]:
 
 
 class Later(Chain):
-    """The chain of a test, whose ledgers close at the time of this machine. ``skipped`` puts the service's clock on."""
-
-    skipped = 0.0
+    """The chain of a test, whose ledgers close at the time of this machine."""
 
     @property
     def now(self) -> int:
@@ -82,12 +81,7 @@ def chain(api) -> Later:
     made = Later(ALICE, BOB)
     made.closed_at = made.now
 
-    async def replace() -> None:
-        await api.service.close_parts()
-        api.service.chain = made
-        api.service._parts[Transactions] = Transactions(api.service, clock=lambda: time.monotonic() + made.skipped)
-
-    api.run(replace())
+    give_chain(api, made)
     return made
 
 
